@@ -14,6 +14,7 @@ pub mod ports;
 pub mod record;
 pub mod resources;
 pub mod state;
+pub mod status;
 pub mod task_group;
 pub mod time;
 pub mod update;

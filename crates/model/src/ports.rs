@@ -74,6 +74,37 @@ impl PortSet {
         true
     }
 
+    /// The ports that are in this set, in `other`, or in both.
+    pub fn union(&self, other: &Self) -> Self {
+        [self, other].into_iter().collect()
+    }
+
+    /// The ports of this set that are not in `other`.
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut left = Vec::new();
+        for &(first, last) in &self.0 {
+            let start = other.0.partition_point(|(_, end)| *end < first);
+            // The lowest port of this range that no range of `other` has been held against yet.
+            let mut next = Some(first);
+            for &(out_first, out_last) in &other.0[start..] {
+                let Some(from) = next.filter(|_| out_first <= last) else {
+                    break;
+                };
+                if from < out_first {
+                    left.push((from, out_first - 1));
+                }
+                next = out_last.checked_add(1).filter(|port| *port <= last);
+            }
+            left.extend(next.map(|from| (from, last)));
+        }
+        Self(left)
+    }
+
+    /// Whether every port of this set is in `other`.
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.difference(other).is_empty()
+    }
+
     /// The ports in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         self.0.iter().flat_map(|(first, last)| *first..=*last)
@@ -92,6 +123,25 @@ impl FromIterator<u16> for PortSet {
             set.insert(port);
         }
         set
+    }
+}
+
+/// The union of sets.
+impl<'a> FromIterator<&'a Self> for PortSet {
+    fn from_iter<I: IntoIterator<Item = &'a Self>>(sets: I) -> Self {
+        let mut ranges: Vec<_> = sets.into_iter().flat_map(|set| &set.0).copied().collect();
+        ranges.sort_unstable();
+        let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
+        for (first, last) in ranges {
+            if let Some((_, end)) = merged.last_mut()
+                && first <= end.saturating_add(1)
+            {
+                *end = last.max(*end);
+            } else {
+                merged.push((first, last));
+            }
+        }
+        Self(merged)
     }
 }
 
@@ -129,6 +179,19 @@ mod tests {
                     prop_assert!(pair[0].1 + 1 < pair[1].0, "ranges touch: {}", set);
                 }
             }
+        }
+
+        #[test]
+        fn combines_as_plain_sets_do(
+            left in proptest::collection::btree_set(prop_oneof![0u16..40, 65500u16..=65535], 0..40),
+            right in proptest::collection::btree_set(prop_oneof![0u16..40, 65500u16..=65535], 0..40),
+        ) {
+            let set = |plain: &BTreeSet<u16>| plain.iter().copied().collect::<PortSet>();
+            let (a, b) = (set(&left), set(&right));
+            prop_assert_eq!(a.union(&b), set(&(&left | &right)));
+            prop_assert_eq!(a.difference(&b), set(&(&left - &right)));
+            prop_assert_eq!(a.is_subset(&b), left.is_subset(&right));
+            prop_assert!(a.difference(&b).is_subset(&a) && a.is_subset(&a.union(&b)));
         }
     }
 

@@ -187,6 +187,13 @@ pub enum Record {
     PodGone(PodId),
     /// Writes a version.
     PodVersion(PodVersionRecord),
+    /// Deletes a version: the pod has more than are kept, and nothing refers to this one.
+    PodVersionGone {
+        /// The pod.
+        pod: PodId,
+        /// The version.
+        version: Timestamp,
+    },
     /// Writes an instance's row.
     Instance(InstanceRecord),
     /// Deletes an instance's row and its tasks' rows.

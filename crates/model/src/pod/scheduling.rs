@@ -1,0 +1,172 @@
+//! The members that say how many instances there are and how they are launched and replaced.
+
+use serde::{Deserialize, Serialize};
+
+use super::number;
+
+/// How many instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Scaling {
+    /// Always so many.
+    Fixed {
+        /// 0 or more.
+        instances: u32,
+    },
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self::Fixed { instances: 1 }
+    }
+}
+
+impl Scaling {
+    /// How many instances are wanted.
+    pub const fn instances(self) -> u32 {
+        match self {
+            Self::Fixed { instances } => instances,
+        }
+    }
+}
+
+/// How instances are launched and replaced.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Scheduling {
+    /// Delay between launches that fail.
+    pub backoff: BackoffStrategy,
+    /// How many instances may be missing or surplus during an update.
+    pub upgrade: UpgradeStrategy,
+    /// Where instances may run.
+    pub placement: Placement,
+    /// Which instance goes first when there are too many.
+    pub kill_selection: KillSelection,
+    /// What happens to instances that cannot be reached; inert on one host.
+    pub unreachable_strategy: UnreachableStrategy,
+}
+
+/// Delay between launches that fail.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BackoffStrategy {
+    /// First delay in milliseconds; seconds as a decimal number in JSON.
+    #[serde(rename = "backoff", with = "number::seconds")]
+    pub backoff_ms: u64,
+    /// Each further delay is so many times the one before.
+    pub backoff_factor: f64,
+    /// Longest delay in milliseconds; seconds as a decimal number in JSON.
+    #[serde(rename = "maxLaunchDelay", with = "number::seconds")]
+    pub max_launch_delay_ms: u64,
+}
+
+impl Default for BackoffStrategy {
+    fn default() -> Self {
+        Self {
+            backoff_ms: 1000,
+            backoff_factor: 1.15,
+            max_launch_delay_ms: 300_000,
+        }
+    }
+}
+
+/// How many instances may be missing or surplus during an update, as fractions of those wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpgradeStrategy {
+    /// 0 to 1.
+    pub minimum_health_capacity: f64,
+    /// 0 to 1.
+    pub maximum_over_capacity: f64,
+}
+
+impl Default for UpgradeStrategy {
+    fn default() -> Self {
+        Self {
+            minimum_health_capacity: 1.0,
+            maximum_over_capacity: 1.0,
+        }
+    }
+}
+
+/// Where instances may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Placement {
+    /// All must hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<Constraint>,
+    /// Roles whose resources may be used; all where empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted_resource_roles: Vec<String>,
+}
+
+/// A placement constraint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Constraint {
+    /// `hostname` or an agent attribute.
+    pub field_name: String,
+    /// Operator.
+    pub operator: ConstraintOperator,
+    /// Operand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// Operators of constraints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ConstraintOperator {
+    /// No two instances on the same value.
+    Unique,
+    /// All instances on the same value.
+    Cluster,
+    /// Spread evenly over values.
+    GroupBy,
+    /// The value matches a regular expression.
+    Like,
+    /// The value does not match a regular expression.
+    Unlike,
+    /// At most so many instances on a value.
+    MaxPer,
+    /// The value is this one.
+    Is,
+}
+
+/// Which instance goes first when there are too many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum KillSelection {
+    /// The one that runs the shortest.
+    #[default]
+    YoungestFirst,
+    /// The one that runs the longest.
+    OldestFirst,
+}
+
+/// What happens to instances that cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum UnreachableStrategy {
+    /// Replaced and forgotten after these times.
+    #[serde(rename_all = "camelCase")]
+    Enabled {
+        /// Until a replacement is launched.
+        inactive_after_seconds: u64,
+        /// Until it is forgotten.
+        expunge_after_seconds: u64,
+    },
+    /// Waited for: the text `disabled`.
+    #[serde(with = "number::disabled")]
+    Disabled,
+}
+
+impl Default for UnreachableStrategy {
+    fn default() -> Self {
+        Self::Enabled {
+            inactive_after_seconds: 0,
+            expunge_after_seconds: 0,
+        }
+    }
+}
