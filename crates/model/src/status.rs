@@ -242,10 +242,10 @@ pub struct ContainerTerminationHistory {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Instance {
-    /// What it is in.
-    pub state: InstanceState,
     /// The instance's id.
     pub instance_id: String,
+    /// What it is in.
+    pub state: InstanceState,
     /// Where it runs, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_info: Option<InstanceAgent>,

@@ -1,0 +1,89 @@
+//! Deployments at work, and instances as the answer to their deletion has them.
+
+use model::{
+    record::{Action, DeploymentRecord, TaskRecord},
+    state::TaskState,
+    status::{
+        CurrentAction, Deployment, DeploymentAction, DeploymentStep, Instance as InstanceDocument,
+        InstanceAgent, InstanceState,
+    },
+};
+
+use crate::InstanceView;
+
+/// The document of a running deployment.
+pub fn deployment_document(record: &DeploymentRecord) -> Deployment {
+    let action = |action: &Action| DeploymentAction {
+        action: action.action,
+        pod: action.pod.clone(),
+    };
+    let current = record
+        .current_step
+        .checked_sub(1)
+        .and_then(|step| record.steps.get(usize::try_from(step).ok()?))
+        .into_iter()
+        .flatten();
+    Deployment {
+        id: record.id,
+        version: record.version,
+        affected_apps: Vec::new(),
+        affected_pods: vec![record.pod.clone()],
+        steps: record
+            .steps
+            .iter()
+            .map(|step| DeploymentStep {
+                actions: step.iter().map(action).collect(),
+            })
+            .collect(),
+        current_actions: current
+            .map(|action| CurrentAction {
+                action: action.action,
+                pod: action.pod.clone(),
+                readiness_check_results: Vec::new(),
+            })
+            .collect(),
+        current_step: record.current_step,
+        total_steps: u32::try_from(record.steps.len()).unwrap_or(u32::MAX),
+    }
+}
+
+/// The document of one instance, as the deletion of instances answers with.
+pub fn instance_document(view: &InstanceView) -> InstanceDocument {
+    let record = &view.record;
+    InstanceDocument {
+        instance_id: record.id.to_string(),
+        state: InstanceState {
+            condition: record.condition,
+            since: record.since,
+            active_since: record.active_since,
+            healthy: instance_health(view),
+            goal: record.goal,
+        },
+        agent_info: (record.incarnation > 0).then(|| InstanceAgent {
+            host: view.agent.hostname.clone(),
+            agent_id: Some(view.agent.id.clone()),
+            attributes: Vec::new(),
+        }),
+        run_spec_version: record.version,
+        unreachable_strategy: view.definition.scheduling.unreachable_strategy,
+    }
+}
+
+/// True if some container reports healthy, none unhealthy and all run or have finished; false if a running
+/// one reports unhealthy; else not known.
+fn instance_health(view: &InstanceView) -> Option<bool> {
+    let running = |task: &&TaskRecord| task.state == TaskState::Running;
+    if view
+        .tasks
+        .iter()
+        .filter(running)
+        .any(|task| task.healthy == Some(false))
+    {
+        return Some(false);
+    }
+    let well = view.tasks.iter().all(|task| {
+        matches!(task.state, TaskState::Running | TaskState::Finished)
+            && task.healthy != Some(false)
+    });
+    (well && view.tasks.iter().any(|task| task.healthy == Some(true))).then_some(true)
+}

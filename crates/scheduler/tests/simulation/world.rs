@@ -1,0 +1,336 @@
+//! The daemon's loop in small: a real scheduler and a real agent between the fake store and the fake runtime.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use agent::allocator::Agent;
+use model::{
+    id::PodId,
+    offer::{AgentInfo, Claim},
+    pod::PodDefinition,
+    ports::PortSet,
+    record::Record,
+    resources::{MIB, Resources},
+    state::Goal,
+    time::Timestamp,
+};
+use scheduler::{
+    Accepted, Config, Denied, Effect, Event, PodView, Request, Scheduler, Turn, WaitReason,
+};
+use uuid::Uuid;
+
+use crate::{runtime::Runtime, store::Store};
+
+/// Where a turn is cut off by a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// Everything that the turn decided is lost.
+    BeforeCommit,
+    /// The records are stored; so many of the other effects were carried out.
+    AfterEffects(usize),
+}
+
+pub(crate) struct World {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) agent: Agent,
+    pub(crate) store: Store,
+    pub(crate) runtime: Runtime,
+    pub(crate) now: Timestamp,
+    /// What the next turn ends with, if with a crash.
+    pub(crate) crash: Option<Crash>,
+    /// Everything that came out, for comparing two lives.
+    pub(crate) trace: Vec<String>,
+    /// What was announced.
+    pub(crate) announced: Vec<String>,
+    next_uuid: u128,
+}
+
+/// 4 cpus, plenty of memory, ten ports.
+pub(crate) fn total() -> Claim {
+    Claim {
+        resources: Resources {
+            cpus_milli: 4000,
+            mem_bytes: 4096 * MIB,
+            disk_bytes: 4096 * MIB,
+            gpus: 0,
+        },
+        ports: PortSet::range(31000, 31009),
+    }
+}
+
+pub(crate) fn config() -> Config {
+    let agent = AgentInfo {
+        id: "agent".to_owned(),
+        hostname: "node1".to_owned(),
+        attributes: BTreeMap::new(),
+    };
+    Config {
+        max_versions: 4,
+        ..Config::new(agent, total())
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let mut world = Self {
+            scheduler: Scheduler::restore(config(), Store::default().saved()).unwrap(),
+            agent: Agent::new(total(), Duration::from_secs(60)),
+            store: Store::default(),
+            runtime: Runtime::default(),
+            now: Timestamp::from_millis(1_000_000),
+            crash: None,
+            trace: Vec::new(),
+            announced: Vec::new(),
+            next_uuid: 0,
+        };
+        world.observe(Event::Tick);
+        world
+    }
+
+    pub(crate) fn request(&mut self, request: Request) -> Result<Accepted, Denied> {
+        let mut answer = None;
+        self.turn(|scheduler, turn| {
+            let (given, effects) = scheduler.request(request, turn);
+            answer = Some(given);
+            effects
+        });
+        answer.expect("the turn asked the scheduler")
+    }
+
+    pub(crate) fn observe(&mut self, event: Event) {
+        self.turn(|scheduler, turn| scheduler.observe(event, turn));
+    }
+
+    /// One turn: decide, exchange offers, commit, carry out; cut off where a crash is due.
+    fn turn(&mut self, decide: impl FnOnce(&mut Scheduler, &mut Turn<'_>) -> Vec<Effect>) {
+        let next = &mut self.next_uuid;
+        let mut new_uuid = || {
+            *next += 1;
+            Uuid::from_u128(*next)
+        };
+        let mut turn = Turn {
+            now: self.now,
+            new_uuid: &mut new_uuid,
+        };
+        let mut effects = decide(&mut self.scheduler, &mut turn);
+        release(&mut self.agent, &effects);
+        while self.scheduler.wants_offers(self.now) {
+            self.agent.revive();
+            let Some(offer) = self.agent.offer(self.now) else {
+                break;
+            };
+            let answer = self.scheduler.consider(&offer, &total(), &mut turn);
+            release(&mut self.agent, &answer.effects);
+            effects.extend(answer.effects);
+            if answer.launches.is_empty() {
+                self.agent.decline(offer.id, None, self.now).unwrap();
+                break;
+            }
+            self.agent
+                .accept(offer.id, &answer.launches, self.now)
+                .unwrap();
+        }
+        self.trace
+            .extend(effects.iter().map(|effect| format!("{effect:?}")));
+        match self.crash.take() {
+            Some(Crash::BeforeCommit) => self.restart(),
+            Some(Crash::AfterEffects(count)) => {
+                self.commit(&effects);
+                self.carry_out(
+                    effects
+                        .into_iter()
+                        .filter(|effect| !is_record(effect))
+                        .take(count),
+                );
+                self.restart();
+            }
+            None => {
+                self.commit(&effects);
+                self.check_memory_equals_store();
+                self.carry_out(effects.into_iter());
+            }
+        }
+        self.check_holdings();
+    }
+
+    fn commit(&mut self, effects: &[Effect]) {
+        let first = effects
+            .iter()
+            .position(|effect| !is_record(effect))
+            .unwrap_or(effects.len());
+        assert!(first == 0 || is_record(&effects[0]), "records come first");
+        self.store
+            .commit(effects.iter().filter_map(|effect| match effect {
+                Effect::Record(record) => Some(record.clone()),
+                _ => None,
+            }));
+    }
+
+    fn carry_out(&mut self, effects: impl Iterator<Item = Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Record(Record::RunForgotten(run)) => self.runtime.discard(run),
+                Effect::Launch(group) => {
+                    let row = self.store.instances.get(&group.instance);
+                    let row = row.expect("only known instances are launched");
+                    assert!(row.run_open && row.incarnation == group.run.incarnation);
+                    assert!(
+                        row.goal == Goal::Running || !self.runtime.contains(group.run),
+                        "launched what was removed"
+                    );
+                    self.runtime.launch(group);
+                }
+                Effect::Kill { run, .. } => self.runtime.kill(run),
+                Effect::Acknowledge { run, sequence } => self.runtime.acknowledge(run, sequence),
+                Effect::Announce(announcement) => self.announced.push(announcement.to_string()),
+                Effect::Record(_) | Effect::Release(_) | Effect::Forget(_) => {}
+            }
+        }
+    }
+
+    /// The daemon dies and comes back: state from the store, the rest from what really exists.
+    pub(crate) fn restart(&mut self) {
+        self.scheduler = Scheduler::restore(config(), self.store.saved()).unwrap();
+        self.agent = Agent::new(total(), Duration::from_secs(60));
+        let open = self.scheduler.open_runs();
+        self.agent.recover(&open);
+        for run in self.runtime.runs() {
+            if !open.iter().any(|placement| placement.run == run) {
+                // It was over and forgotten, but not discarded yet.
+                self.runtime.discard(run);
+            }
+        }
+        for placement in open {
+            if !self.runtime.contains(placement.run) {
+                let group = self
+                    .scheduler
+                    .task_group(placement.run)
+                    .expect("the run is open");
+                assert_eq!(group.claim, placement.claim);
+                self.runtime.launch(group);
+            }
+        }
+        self.runtime.reconnect();
+        self.observe(Event::Tick);
+    }
+
+    /// Delivers one thing that happened. Whether there was any.
+    pub(crate) fn deliver(&mut self) -> bool {
+        let event = self.runtime.next_event();
+        let some = event.is_some();
+        if let Some(event) = event {
+            self.observe(event);
+        }
+        some
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.now = self.now.after(by);
+        self.observe(Event::Tick);
+    }
+
+    /// Lets everything happen that was begun, fairly, while the clock stands still.
+    pub(crate) fn play(&mut self) {
+        for _ in 0..5000 {
+            if !self.deliver() && !self.runtime.step(self.now) {
+                return;
+            }
+        }
+        panic!("the world does not come to rest: {:#?}", self.views());
+    }
+
+    /// Lets everything happen, moving the clock to whatever is due next, until nothing is.
+    pub(crate) fn quiesce(&mut self) {
+        for _ in 0..1000 {
+            self.play();
+            let Some(wake) = self.scheduler.next_wake() else {
+                return;
+            };
+            self.now = self.now.max(wake);
+            self.observe(Event::Tick);
+        }
+        panic!("something is always due: {:#?}", self.views());
+    }
+
+    pub(crate) fn views(&self) -> Vec<PodView> {
+        self.scheduler
+            .pods()
+            .map(|pod| self.scheduler.view(pod).unwrap())
+            .collect()
+    }
+
+    pub(crate) fn view(&self, pod: &str) -> PodView {
+        self.scheduler
+            .view(&id(pod))
+            .unwrap_or_else(|| panic!("{pod} is not known"))
+    }
+
+    /// Why instances of a pod wait.
+    pub(crate) fn reasons(&self, pod: &str) -> Vec<WaitReason> {
+        self.view(pod)
+            .instances
+            .into_iter()
+            .filter_map(|instance| instance.waiting)
+            .collect()
+    }
+
+    /// What a restart would know is what is known.
+    fn check_memory_equals_store(&self) {
+        let restored = Scheduler::restore(config(), self.store.saved()).unwrap();
+        let stored = |scheduler: &Scheduler| {
+            let mut views: Vec<_> = scheduler
+                .pods()
+                .map(|pod| scheduler.view(pod).unwrap())
+                .collect();
+            // Reasons depend on the time, which is not stored.
+            let instances = views.iter_mut().flat_map(|view| &mut view.instances);
+            instances.for_each(|instance| instance.waiting = None);
+            (
+                views,
+                scheduler.deployments().cloned().collect::<Vec<_>>(),
+                scheduler.open_runs(),
+            )
+        };
+        assert_eq!(stored(&restored), stored(&self.scheduler));
+    }
+
+    /// The agent holds for each open run what the scheduler thinks it holds, and nothing else.
+    fn check_holdings(&self) {
+        let held: BTreeMap<_, _> = self
+            .agent
+            .runs()
+            .map(|(run, claim)| (run, claim.clone()))
+            .collect();
+        let open: BTreeMap<_, _> = self
+            .scheduler
+            .open_runs()
+            .into_iter()
+            .map(|open| (open.run, open.claim))
+            .collect();
+        assert_eq!(held, open);
+        for (run, _) in open {
+            assert_eq!(self.scheduler.task_group(run).unwrap().run, run);
+        }
+    }
+}
+
+fn is_record(effect: &Effect) -> bool {
+    matches!(effect, Effect::Record(_))
+}
+
+fn release(agent: &mut Agent, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Release(run) = effect {
+            agent.release(*run);
+        }
+    }
+}
+
+pub(crate) fn id(text: &str) -> PodId {
+    text.parse().unwrap()
+}
+
+/// Reads a definition.
+pub(crate) fn definition(json: &str) -> PodDefinition {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in {json}"))
+}
