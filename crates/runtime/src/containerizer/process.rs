@@ -1,0 +1,120 @@
+//! An executor as a process: found again after a restart without mistaking another process for it.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{
+        Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+/// What is recorded of an executor in its run directory. The directory does not survive a reboot, so the start
+/// time makes the process unmistakable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    /// Process id.
+    pub(super) pid: i32,
+    /// When it started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
+    pub(super) start_ticks: u64,
+}
+
+impl Identity {
+    /// Reads who a process is; `None` if it is gone.
+    pub(super) fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let start_ticks = parse_start_ticks(&stat)?;
+        Some(Self { pid, start_ticks })
+    }
+
+    /// Reads what [`Identity::record`] wrote; `None` if it did not, or not wholly.
+    pub(super) fn recorded(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    /// Writes it down, whole or not at all.
+    pub(super) fn record(self, path: &Path) -> io::Result<()> {
+        let fresh = path.with_extension("new");
+        fs::write(&fresh, serde_json::to_vec(&self)?)?;
+        fs::rename(&fresh, path)
+    }
+
+    /// The process, if it is still the same one.
+    pub(super) fn open(self) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(self.pid)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        (Self::of(self.pid) == Some(self)).then_some(pidfd)
+    }
+}
+
+/// Field 22 counts behind the command's closing parenthesis; the command itself may contain anything.
+fn parse_start_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(19)?.parse().ok()
+}
+
+/// Watches a child that was just spawned and not waited for, so that the id is still its own. One that cannot be
+/// watched is killed.
+pub(super) fn watch_child(pid: i32) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
+    pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+        errno.into()
+    })
+}
+
+/// Sends SIGKILL; a process that is gone needs none.
+pub(super) fn kill(pidfd: &impl AsFd) {
+    let _ = pidfd_send_signal(pidfd, Signal::KILL);
+}
+
+/// Waits for the end of a process and collects it if it is our child; tells whether it ended in time.
+pub(super) fn reap(pidfd: &impl AsFd, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = Timespec::try_from(left.min(Duration::from_secs(3600))).ok();
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+    let ended = matches!(poll(&mut fds, timeout.as_ref()), Ok(ready) if ready > 0);
+    if ended {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        // Not our child: init, or whoever adopted it, collects it.
+        let _ = waitid(WaitId::PidFd(pidfd.as_fd()), options);
+    }
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_times_are_found_behind_any_name() {
+        let fields: Vec<String> = (3..=30).map(|field| field.to_string()).collect();
+        let stat = format!("7 (a) b (c) {}", fields.join(" "));
+        assert_eq!(parse_start_ticks(&stat), Some(22));
+        assert_eq!(parse_start_ticks("7 (a"), None);
+    }
+
+    #[test]
+    fn another_process_of_the_same_id_is_not_taken_for_it() {
+        let own = Identity::of(std::process::id().try_into().unwrap()).unwrap();
+        assert!(own.open().is_some());
+        let other = Identity {
+            start_ticks: own.start_ticks + 1,
+            ..own
+        };
+        assert!(other.open().is_none());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        own.record(&path).unwrap();
+        assert_eq!(Identity::recorded(&path), Some(own));
+        fs::write(&path, "{\"pid\":").unwrap();
+        assert_eq!(Identity::recorded(&path), None);
+    }
+}

@@ -1,0 +1,337 @@
+//! With shell scripts in the place of executors.
+
+use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
+
+use model::{id::InstanceId, offer::Claim, pod::PodDefinition, task_group::Task};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+
+/// Takes the message, writes the journal's header and stays.
+const STAYS: &str = r#"#!/bin/sh
+message=$(cat <&3)
+dir=$(echo "$message" | sed 's/.*"run_dir":"\([^"]*\)".*/\1/')
+run=$(echo "$message" | sed 's/^{"version":1,"run":"\([^"]*\)".*/\1/')
+echo "$message" > "$dir/message"
+printf '{"version":1,"run":"%s"}\n{"cut' "$run" > "$dir/journal"
+exec sleep 300
+"#;
+
+/// Ends before its header.
+const FAILS: &str = "#!/bin/sh\necho no luck >&2\nexit 1\n";
+
+/// Writes its header and ends.
+const ENDS: &str = r#"#!/bin/sh
+dir=$(sed 's/.*"run_dir":"\([^"]*\)".*/\1/' <&3)
+echo '{"version":1,"run":"00000000-0000-0000-0000-000000000001.1"}' > "$dir/journal"
+"#;
+
+/// A containerizer of its own; everything it made goes at the end, whatever happens.
+struct Fixture {
+    containerizer: Option<Containerizer>,
+    config: Config,
+    cgroups: Cgroups,
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    /// `None`, said loudly, where this cannot be tested.
+    fn new(test: &str, script: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED {test}: needs root");
+            return None;
+        }
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let layout = Layout {
+            state_dir: dir.path().join("state"),
+            run_dir: dir.path().join("run"),
+        };
+        let parent = format!("monopod-test-{test}-{}", std::process::id());
+        let mut config = Config::new(layout, parent);
+        config.executor_exe = dir.path().join("executor");
+        let mut fixture = Self {
+            containerizer: None,
+            cgroups: Cgroups::detect().unwrap(),
+            config,
+            dir,
+        };
+        fixture.use_script(script);
+        fixture.restart();
+        Some(fixture)
+    }
+
+    /// Replaced by renaming: a script that runs cannot be written to.
+    fn use_script(&self, script: &str) {
+        let fresh = self.dir.path().join("fresh");
+        fs::write(&fresh, script).unwrap();
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&fresh, &self.config.executor_exe).unwrap();
+    }
+
+    fn restart(&mut self) {
+        self.containerizer = None;
+        self.containerizer = Some(Containerizer::open(self.config.clone()).unwrap());
+    }
+
+    fn get(&self) -> &Containerizer {
+        self.containerizer.as_ref().unwrap()
+    }
+
+    fn cgroup(&self, run: RunId) -> String {
+        format!("{}/{run}", self.config.cgroup_parent)
+    }
+
+    fn state_of(&self, run: RunId) -> String {
+        let found = self.get().recover().unwrap();
+        let found = found.into_iter().find(|found| found.run == run);
+        found.map_or("gone".to_owned(), |found| match found.state {
+            FoundState::Alive(launched) => format!("alive {}", launched.pid),
+            FoundState::Over => "over".to_owned(),
+            FoundState::NotStarted => "not started".to_owned(),
+        })
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some(containerizer) = self.containerizer.take() {
+            let failures = containerizer.sweep(&Known::default()).failures;
+            assert!(
+                failures.is_empty() || std::thread::panicking(),
+                "{failures:?}"
+            );
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let _ = self.cgroups.destroy(&self.config.cgroup_parent, deadline);
+    }
+}
+
+fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn run(number: u128) -> RunId {
+    RunId {
+        instance: Uuid::from_u128(number),
+        incarnation: 1,
+    }
+}
+
+fn group(run: RunId, volumes: &Value, mounts: &Value) -> TaskGroup {
+    let definition: PodDefinition = serde_json::from_value(json!({
+        "id": "/web",
+        "networks": [{"mode": "container", "name": "n"}],
+        "containers": [{
+            "name": "web",
+            "exec": {"command": {"shell": "true"}},
+            "resources": {"cpus": 0.1, "mem": 32},
+            "volumeMounts": mounts
+        }],
+        "volumes": volumes
+    }))
+    .unwrap();
+    let instance = InstanceId::new(&definition.id, run.instance);
+    let task = Task {
+        container: "web".to_owned(),
+        id: format!("{instance}.web.1"),
+        environment: BTreeMap::new(),
+    };
+    TaskGroup {
+        run,
+        instance,
+        claim: Claim::default(),
+        host_ports: vec![],
+        tasks: vec![task],
+        definition: Arc::new(definition),
+    }
+}
+
+fn simple(number: u128) -> TaskGroup {
+    let volumes = json!([{"name": "data"}]);
+    let mounts = json!([{"name": "data", "mountPath": "data"}]);
+    group(run(number), &volumes, &mounts)
+}
+
+#[test]
+fn a_run_is_launched_once_and_found_again() {
+    let Some(mut fixture) = Fixture::new("once", STAYS) else {
+        return;
+    };
+    let group = simple(1);
+    let dir = fixture.get().layout().run(group.run);
+    let launched = fixture.get().launch(&group).unwrap();
+    let again = fixture.get().launch(&group).unwrap();
+    assert_eq!(launched.pid, again.pid);
+    wait_for("the header", || {
+        journal::read(&dir.journal()).unwrap().is_some()
+    });
+    let message = fs::read(dir.path().join("message")).unwrap();
+    let message: Launch = serde_json::from_slice(&message).unwrap();
+    assert_eq!(message.run, group.run);
+    assert!(message.sandbox.join("volumes/data").is_dir());
+    assert!(message.sandbox.join("etc/hosts").is_file());
+    assert!(fixture.cgroups.exists(&message.cgroups.executor));
+    fixture.restart();
+    assert_eq!(
+        fixture.state_of(group.run),
+        format!("alive {}", launched.pid)
+    );
+    assert_eq!(fixture.get().launch(&group).unwrap().pid, launched.pid);
+    fs::remove_file(identity_file(&dir)).unwrap();
+    fixture
+        .cgroups
+        .join(&message.cgroups.executor, launched.pid)
+        .unwrap();
+    assert_eq!(
+        fixture.state_of(group.run),
+        format!("alive {}", launched.pid)
+    );
+    fixture.get().destroy(group.run).unwrap();
+    assert!(
+        process::reap(&launched.pidfd, Instant::now()),
+        "it still lives"
+    );
+    assert!(!fixture.cgroups.exists(&fixture.cgroup(group.run)));
+    assert!(!dir.path().exists() && message.sandbox.join("containers/web").is_dir());
+    assert!(!message.sandbox.join("root").exists());
+    fixture.get().destroy(group.run).unwrap();
+}
+
+#[test]
+fn a_run_that_is_over_is_not_launched_again() {
+    let Some(fixture) = Fixture::new("over", ENDS) else {
+        return;
+    };
+    let group = simple(1);
+    let launched = fixture.get().launch(&group).unwrap();
+    assert!(process::reap(
+        &launched.pidfd,
+        Instant::now() + Duration::from_secs(10)
+    ));
+    assert_eq!(fixture.state_of(group.run), "over");
+    assert!(fixture.get().journal(group.run).unwrap().is_empty());
+    let error = fixture.get().launch(&group).unwrap_err();
+    assert!(matches!(error, LaunchError::Over { .. }), "{error}");
+    assert!(fixture.get().layout().run(group.run).path().exists());
+}
+
+#[test]
+fn an_executor_that_never_began_may_be_launched_again() {
+    let Some(fixture) = Fixture::new("again", FAILS) else {
+        return;
+    };
+    let group = simple(1);
+    let launched = fixture.get().launch(&group).unwrap();
+    assert!(process::reap(
+        &launched.pidfd,
+        Instant::now() + Duration::from_secs(10)
+    ));
+    assert_eq!(fixture.state_of(group.run), "not started");
+    let log = fixture.get().layout().run(group.run).log();
+    assert_eq!(fs::read_to_string(log).unwrap(), "no luck\n");
+    fixture.use_script(STAYS);
+    let launched = fixture.get().launch(&group).unwrap();
+    assert_eq!(
+        fixture.state_of(group.run),
+        format!("alive {}", launched.pid)
+    );
+}
+
+#[test]
+fn a_launch_that_fails_leaves_nothing() {
+    let Some(mut fixture) = Fixture::new("undo", STAYS) else {
+        return;
+    };
+    let missing = group(
+        run(1),
+        &json!([{"name": "v", "host": "/no/such/path"}]),
+        &json!([{"name": "v", "mountPath": "/v"}]),
+    );
+    let left = |fixture: &Fixture| {
+        let layout = fixture.get().layout();
+        let sandbox = layout.sandbox(run(1)).exists();
+        (
+            sandbox,
+            layout.run(run(1)).path().exists(),
+            fixture.cgroups.exists(&fixture.cgroup(run(1))),
+        )
+    };
+    let error = fixture.get().launch(&missing).unwrap_err();
+    assert!(error.is_invalid(), "{error}");
+    assert!(error.to_string().contains("/no/such/path"), "{error}");
+    assert_eq!(left(&fixture), (false, false, false));
+    fixture.config.executor_exe = "/no/such/executor".into();
+    fixture.restart();
+    let error = fixture.get().launch(&simple(1)).unwrap_err();
+    assert!(!error.is_invalid(), "{error}");
+    assert_eq!(left(&fixture), (false, false, false));
+}
+
+#[test]
+fn a_second_daemon_is_turned_away() {
+    let Some(mut fixture) = Fixture::new("claims", STAYS) else {
+        return;
+    };
+    let error = Containerizer::open(fixture.config.clone()).unwrap_err();
+    let pid = std::process::id().to_string();
+    assert!(error.to_string().contains(&pid), "{error}");
+    fixture.config.layout.state_dir = fixture.dir.path().join("other-state");
+    fixture.config.layout.run_dir = fixture.dir.path().join("other-run");
+    let error = Containerizer::open(fixture.config.clone()).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+}
+
+#[test]
+fn what_nobody_knows_is_swept_and_the_rest_stays() {
+    let Some(fixture) = Fixture::new("sweep", STAYS) else {
+        return;
+    };
+    let [wanted, unknown, lost] = [simple(1), simple(2), simple(3)];
+    let launched = [&wanted, &unknown, &lost].map(|group| fixture.get().launch(group).unwrap());
+    for (group, launched) in [&wanted, &unknown, &lost].into_iter().zip(&launched) {
+        let executor = format!("{}/executor", fixture.cgroup(group.run));
+        fixture.cgroups.join(&executor, launched.pid).unwrap();
+    }
+    // As if the run directory had been on a tmpfs that is gone.
+    removal::remove_tree(fixture.get().layout().run(lost.run).path()).unwrap();
+    let known = Known {
+        runs: [wanted.run, lost.run].into(),
+        instances: [wanted.run.instance, lost.run.instance].into(),
+    };
+    let swept = fixture.get().sweep(&known);
+    assert!(swept.failures.is_empty(), "{:?}", swept.failures);
+    assert_eq!(swept.runs, [unknown.run]);
+    assert_eq!(swept.cgroups, [fixture.cgroup(lost.run)]);
+    assert_eq!(swept.sandboxes, [unknown.run.instance]);
+    let alive = launched.map(|launched| !process::reap(&launched.pidfd, Instant::now()));
+    assert_eq!(alive, [true, false, false]);
+    let layout = fixture.get().layout();
+    assert!(layout.sandbox(lost.run).exists() && !layout.sandbox(unknown.run).exists());
+    assert!(fixture.get().sweep(&known).runs.is_empty());
+}
+
+#[test]
+fn sandboxes_are_pruned_oldest_first_and_forgotten() {
+    let Some(fixture) = Fixture::new("prune", STAYS) else {
+        return;
+    };
+    let instance = run(1).instance;
+    let dir = fixture.get().layout().instance_sandboxes(instance);
+    for incarnation in [1, 2, 9, 10] {
+        fs::create_dir_all(dir.join(incarnation.to_string())).unwrap();
+    }
+    fixture.get().prune_sandboxes(instance, 2).unwrap();
+    let left: std::collections::BTreeSet<_> = fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(left, ["10", "9"].map(str::to_owned).into());
+    fixture.get().forget(instance).unwrap();
+    assert!(!dir.exists());
+    fixture.get().prune_sandboxes(instance, 2).unwrap();
+}

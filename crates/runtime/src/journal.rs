@@ -1,0 +1,322 @@
+//! The journal of a run: a header line, then one [`TaskUpdate`] a line, in the run directory.
+//!
+//! The executor appends; the daemon reads it through the executor's socket while it lives and from the file
+//! once it is dead. It need not be on disk: it is as mortal as the processes it tells of, which a reboot ends.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use model::{id::RunId, update::TaskUpdate};
+use serde::{Deserialize, Serialize};
+
+use crate::launch::PROTOCOL_VERSION;
+
+/// The most bytes a journal may have; the run directory is in memory.
+pub const LIMIT_BYTES: u64 = 1 << 20;
+
+/// From this size on, acknowledging rewrites the file without what was acknowledged.
+const REWRITE_BYTES: u64 = 64 << 10;
+
+/// The first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`PROTOCOL_VERSION`] of the executor that writes it.
+    pub version: u32,
+    /// The run.
+    pub run: RunId,
+}
+
+/// Why the journal could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file could not be made, written or read.
+    #[error("{action} the journal {path}")]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A whole line is no update.
+    #[error("read line {line} of the journal {path}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// [`LIMIT_BYTES`] are reached by updates that nobody acknowledged.
+    #[error("append to the full journal {path}")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The executor's side.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    header: Header,
+    file: File,
+    bytes: u64,
+    pending: VecDeque<TaskUpdate>,
+}
+
+impl Journal {
+    /// Makes the file with its header. From here on the run counts as launched.
+    ///
+    /// # Errors
+    /// If the file exists or cannot be written.
+    pub fn create(path: &Path, run: RunId) -> Result<Self, JournalError> {
+        let header = Header {
+            version: PROTOCOL_VERSION,
+            run,
+        };
+        let mut journal = Self {
+            path: path.to_owned(),
+            header,
+            file: open_new(path)?,
+            bytes: 0,
+            pending: VecDeque::new(),
+        };
+        journal.write(&line(&header))?;
+        Ok(journal)
+    }
+
+    /// Appends an update. It stays among the unacknowledged ones even if the file could not be written.
+    ///
+    /// # Errors
+    /// If the journal is full or cannot be written.
+    pub fn append(&mut self, update: &TaskUpdate) -> Result<(), JournalError> {
+        self.pending.push_back(update.clone());
+        let text = line(update);
+        if self.bytes + as_u64(text.len()) > LIMIT_BYTES {
+            return Err(JournalError::Full {
+                path: self.path.clone(),
+            });
+        }
+        self.write(&text)
+    }
+
+    /// Drops every update up to `sequence`.
+    ///
+    /// # Errors
+    /// If the file had to be rewritten and could not be.
+    pub fn acknowledge(&mut self, sequence: u64) -> Result<(), JournalError> {
+        while self
+            .pending
+            .front()
+            .is_some_and(|update| update.sequence <= sequence)
+        {
+            self.pending.pop_front();
+        }
+        if self.bytes < REWRITE_BYTES {
+            return Ok(());
+        }
+        self.rewrite()
+    }
+
+    /// The first update after `sequence` that nobody acknowledged.
+    pub fn next_after(&self, sequence: u64) -> Option<&TaskUpdate> {
+        self.pending
+            .iter()
+            .find(|update| update.sequence > sequence)
+    }
+
+    /// Whether everything was acknowledged.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    fn rewrite(&mut self) -> Result<(), JournalError> {
+        let fresh = self.path.with_extension("new");
+        let _ = fs::remove_file(&fresh);
+        let mut text = line(&self.header);
+        for update in &self.pending {
+            text.extend(line(update));
+        }
+        let mut file = open_new(&fresh)?;
+        file.write_all(&text)
+            .map_err(failed("rewrite", &self.path))?;
+        fs::rename(&fresh, &self.path).map_err(failed("replace", &self.path))?;
+        self.file = file;
+        self.bytes = as_u64(text.len());
+        Ok(())
+    }
+
+    fn write(&mut self, text: &[u8]) -> Result<(), JournalError> {
+        self.file
+            .write_all(text)
+            .map_err(failed("append to", &self.path))?;
+        self.bytes += as_u64(text.len());
+        Ok(())
+    }
+}
+
+/// Reads a journal. `None` if there is none or its header is not whole: the run never began.
+///
+/// A last line without its end is left out: the executor died while writing it.
+///
+/// # Errors
+/// If the file cannot be read, or a whole line is no update.
+pub fn read(path: &Path) -> Result<Option<(Header, Vec<TaskUpdate>)>, JournalError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n');
+    let mut lines = lines
+        .by_ref()
+        .filter(|line| line.ends_with(b"\n"))
+        .enumerate();
+    let Some((_, first)) = lines.next() else {
+        return Ok(None);
+    };
+    let header = parse(0, first, path)?;
+    let updates = lines.map(|(number, line)| parse(number, line, path));
+    Ok(Some((header, updates.collect::<Result<_, _>>()?)))
+}
+
+fn parse<'a, T: Deserialize<'a>>(
+    number: usize,
+    line: &'a [u8],
+    path: &Path,
+) -> Result<T, JournalError> {
+    serde_json::from_slice(line).map_err(|source| JournalError::Line {
+        line: number + 1,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn open_new(path: &Path) -> Result<File, JournalError> {
+    let mut options = OpenOptions::new();
+    options.append(true).create_new(true).mode(0o600);
+    options.open(path).map_err(failed("make", path))
+}
+
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut text =
+        serde_json::to_vec(value).expect("updates have no maps with other keys than texts");
+    text.push(b'\n');
+    text
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError::File {
+        action,
+        path,
+        source,
+    }
+}
+
+fn as_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{state::TaskState, time::Timestamp};
+    use uuid::Uuid;
+
+    const RUN: RunId = RunId {
+        instance: Uuid::from_u128(7),
+        incarnation: 2,
+    };
+
+    fn update(sequence: u64, message: &str) -> TaskUpdate {
+        TaskUpdate {
+            run: RUN,
+            sequence,
+            at: Timestamp::from_millis(1000),
+            container: "web".to_owned(),
+            state: TaskState::Running,
+            reason: None,
+            message: message.to_owned(),
+            exit: None,
+            healthy: None,
+        }
+    }
+
+    fn sequences(path: &Path) -> Vec<u64> {
+        let (header, updates) = read(path).unwrap().unwrap();
+        assert_eq!(header.run, RUN);
+        updates.iter().map(|update| update.sequence).collect()
+    }
+
+    #[test]
+    fn what_is_appended_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        assert!(read(&path).unwrap().is_none());
+        let mut journal = Journal::create(&path, RUN).unwrap();
+        assert_eq!(sequences(&path), [0_u64; 0]);
+        journal.append(&update(1, "line\nbreak")).unwrap();
+        journal.append(&update(2, "")).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap().1[0], update(1, "line\nbreak"));
+        assert_eq!(journal.next_after(1), Some(&update(2, "")));
+        journal.acknowledge(1).unwrap();
+        assert!(!journal.is_settled());
+        journal.acknowledge(2).unwrap();
+        assert!(journal.is_settled());
+        assert!(Journal::create(&path, RUN).is_err(), "a run begins once");
+    }
+
+    #[test]
+    fn a_cut_line_is_left_out_and_a_broken_one_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        fs::write(&path, "{\"version\":1").unwrap();
+        assert!(read(&path).unwrap().is_none(), "no whole header");
+        fs::remove_file(&path).unwrap();
+        let mut journal = Journal::create(&path, RUN).unwrap();
+        journal.append(&update(1, "")).unwrap();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, [whole.as_slice(), b"{\"run\":"].concat()).unwrap();
+        assert_eq!(sequences(&path), [1]);
+        fs::write(&path, [whole.as_slice(), b"nonsense\n"].concat()).unwrap();
+        assert!(matches!(
+            read(&path),
+            Err(JournalError::Line { line: 3, .. })
+        ));
+    }
+
+    #[test]
+    fn the_size_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let mut journal = Journal::create(&path, RUN).unwrap();
+        let long = "x".repeat(30_000);
+        for sequence in 1..=10 {
+            journal.append(&update(sequence, &long)).unwrap();
+        }
+        journal.acknowledge(8).unwrap();
+        assert_eq!(sequences(&path), [9, 10], "acknowledged ones are gone");
+        let mut sequence = 10;
+        let full = loop {
+            sequence += 1;
+            if let Err(error) = journal.append(&update(sequence, &long)) {
+                break error;
+            }
+        };
+        assert!(matches!(full, JournalError::Full { .. }));
+        assert!(fs::metadata(&path).unwrap().len() <= LIMIT_BYTES);
+        assert!(
+            journal.next_after(sequence - 1).is_some(),
+            "it still can be told"
+        );
+    }
+}
