@@ -1,1 +1,21 @@
-//! daemon
+//! The service: joins scheduler, agent, store and runtime by one loop, and lets people in over HTTP.
+//!
+//! It holds no logic worth a unit test of its own beyond its edges; what is decided is decided in `scheduler`
+//! and `agent`. It may die at any instruction: pods go on running, and the next start repairs what is left.
+//!
+//! Where to start: [`run`], then `event_loop`, `executors`, `http`.
+
+mod clock;
+pub mod config;
+mod event_loop;
+pub mod executors;
+pub mod handle;
+pub mod http;
+mod listener;
+mod log_file;
+mod recovery;
+mod service;
+pub mod snapshot;
+mod watch;
+
+pub use service::run;

@@ -1,0 +1,250 @@
+//! The configuration: `config/monopod.toml` documents every key with its default.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use runtime::prepare::HostRootfs;
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be configured. Command-line flags override the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What survives a reboot: database, images, sandboxes, volumes, token.
+    pub state_dir: PathBuf,
+    /// What is lost at reboot: sockets, runs. Best on a tmpfs.
+    pub run_dir: PathBuf,
+    /// The cgroup that all pods' cgroups are below, relative to each hierarchy's root.
+    pub cgroup_parent: String,
+    /// First part of the names of kernel objects that are not below a directory or cgroup.
+    pub name_prefix: String,
+    /// Where HTTP listens beside the Unix socket; loopback only. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What is logged, in the syntax of `RUST_LOG`.
+    pub log_level: String,
+    /// The group whose members may use the Unix socket.
+    pub socket_group: String,
+    /// What this host offers.
+    pub agent: AgentConfig,
+    /// How containers are run.
+    pub runtime: RuntimeConfig,
+    /// Values that change what Marathon's API does.
+    pub marathon: MarathonConfig,
+}
+
+/// What this host offers (`[agent]`).
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentConfig {
+    /// As Mesos's `--resources`, such as `cpus:2;mem:1024`; what is absent is detected.
+    pub resources: Option<String>,
+    /// As Mesos's `--attributes`, such as `rack:abc;zone:a`.
+    pub attributes: Option<String>,
+    /// The host name that constraints and containers see; the host's own where absent.
+    pub hostname: Option<String>,
+    /// Host ports that are offered, such as `31000-32000`.
+    pub port_range: Option<String>,
+}
+
+/// How containers are run (`[runtime]`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeConfig {
+    /// Root filesystem of containers without image.
+    pub host_rootfs: HostRootfs,
+    /// Whether cpus are also a hard limit (cfs quota), not only shares.
+    pub cpu_quota: bool,
+    /// Size in MiB at which stdout and stderr are rotated.
+    pub log_file_mib: u32,
+    /// Rotated files kept beside the current one.
+    pub log_rotated_files: u32,
+    /// Processes and threads a container may have.
+    pub pids_limit: u64,
+    /// Seconds after which the creation of a container is given up.
+    pub create_timeout_seconds: u32,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            host_rootfs: HostRootfs::default(),
+            cpu_quota: true,
+            log_file_mib: 10,
+            log_rotated_files: 4,
+            pids_limit: 4096,
+            create_timeout_seconds: 60,
+        }
+    }
+}
+
+/// Values that change what Marathon's API does (`[marathon]`); named as Marathon's flags.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MarathonConfig {
+    /// Name for container networks that have none; without it they are refused.
+    pub default_network_name: Option<String>,
+    /// Name under which `container/bridge` is shown.
+    pub mesos_bridge_name: String,
+    /// Role of pods that name none.
+    pub mesos_role: String,
+    /// Marathon's feature switches, such as `secrets`.
+    pub enable_features: BTreeSet<String>,
+    /// Put before the names of endpoint variables.
+    pub env_vars_prefix: Option<String>,
+    /// Deployments that may run at once.
+    pub max_running_deployments: u32,
+    /// Versions kept of each pod.
+    pub max_versions: u32,
+    /// Seconds within which a launch must be confirmed.
+    pub task_launch_confirm_timeout_seconds: u32,
+}
+
+impl Default for MarathonConfig {
+    fn default() -> Self {
+        Self {
+            default_network_name: None,
+            mesos_bridge_name: "mesos-bridge".to_owned(),
+            mesos_role: "*".to_owned(),
+            enable_features: BTreeSet::from(["secrets".to_owned()]),
+            env_vars_prefix: None,
+            max_running_deployments: 100,
+            max_versions: 50,
+            task_launch_confirm_timeout_seconds: 300,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: PathBuf::from("/var/lib/monopod"),
+            run_dir: PathBuf::from("/run/monopod"),
+            cgroup_parent: "monopod".to_owned(),
+            name_prefix: "monopod".to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            log_level: "info".to_owned(),
+            socket_group: "monopod".to_owned(),
+            agent: AgentConfig::default(),
+            runtime: RuntimeConfig::default(),
+            marathon: MarathonConfig::default(),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read the configuration file {path}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the expected form.
+    #[error("understand the configuration file {path}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is not acceptable.
+    #[error("use the configuration: {key} {problem}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads a file; keys that are absent have their defaults, unknown keys are errors.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] and [`ConfigError::Parse`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Refuses values that no daemon may run with.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`], the first one found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, problem: &str| {
+            Err(ConfigError::Value {
+                key,
+                problem: problem.to_owned(),
+            })
+        };
+        if !is_loopback(self.listen.ip()) {
+            return refuse(
+                "listen",
+                "must be a loopback address: the API is as powerful as root",
+            );
+        }
+        for (key, dir) in [("state_dir", &self.state_dir), ("run_dir", &self.run_dir)] {
+            if !dir.is_absolute() {
+                return refuse(key, "must be an absolute path");
+            }
+        }
+        let parent = self.cgroup_parent.trim_matches('/');
+        if parent.is_empty()
+            || parent
+                .split('/')
+                .any(|part| part.is_empty() || part.starts_with('.'))
+        {
+            return refuse(
+                "cgroup_parent",
+                "must name a cgroup of monopod's own, such as monopod",
+            );
+        }
+        Ok(())
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_acceptable_and_survive_toml() {
+        let config = Config::default();
+        config.check().unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
+        assert_eq!(toml::from_str::<Config>("").unwrap(), config);
+    }
+
+    #[test]
+    fn refuses_what_would_be_dangerous_or_misspelt() {
+        let check = |change: fn(&mut Config), word: &str| {
+            let mut config = Config::default();
+            change(&mut config);
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        };
+        check(|c| c.listen = "0.0.0.0:80".parse().unwrap(), "loopback");
+        check(|c| c.run_dir = "run".into(), "run_dir");
+        check(|c| c.cgroup_parent = "/".into(), "cgroup_parent");
+        check(|c| c.cgroup_parent = "a/../b".into(), "cgroup_parent");
+        assert!(toml::from_str::<Config>("stat_dir = '/x'").is_err());
+    }
+}

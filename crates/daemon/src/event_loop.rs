@@ -1,0 +1,312 @@
+//! The loop: the one task that owns scheduler and agent.
+//!
+//! It always turns the same way: drain the waiting messages; scheduler and agent exchange offers in memory
+//! until nothing moves; commit **one** transaction; then effects, replies, the published snapshot. A crash
+//! between commit and effects repeats the effects; a failed commit discards the turn.
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use agent::allocator::Agent;
+use model::{record::Record, time::Timestamp};
+use scheduler::{Accepted, Effect, Event, Scheduler, Turn};
+use store::{Durability, Store};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+use uuid::Uuid;
+
+use crate::{
+    executors::Executors,
+    handle::{Message, Refusal},
+    snapshot::Publisher,
+};
+
+/// Messages one turn takes at most, so that one transaction stays small and effects are not kept waiting.
+const MESSAGES_PER_TURN: usize = 256;
+
+/// How long observations wait to be tried again after a commit failed.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// How long what was declined is not offered again by itself. Long, since whatever changes the answer revives.
+const REFUSAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a turn may take before it is worth a warning.
+const SLOW_TURN: Duration = Duration::from_millis(250);
+
+/// The clock as the loop sees it.
+pub(crate) type Clock = Box<dyn Fn() -> Timestamp + Send>;
+
+/// Where the loop's ids come from.
+pub(crate) type Ids = Box<dyn FnMut() -> Uuid + Send>;
+
+/// Makes scheduler and agent anew from what is stored: at start, and after a failed commit.
+pub(crate) type Restore =
+    Box<dyn Fn(model::record::Saved, Timestamp) -> anyhow::Result<(Scheduler, Agent)> + Send>;
+
+/// The loop and what it owns.
+pub(crate) struct EventLoop<E> {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) agent: Agent,
+    pub(crate) store: Arc<Store>,
+    pub(crate) executors: Arc<E>,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    pub(crate) restore: Restore,
+    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) publisher: Publisher,
+    pub(crate) retry: Vec<Event>,
+}
+
+type Reply = (
+    oneshot::Sender<Result<Accepted, Refusal>>,
+    Result<Accepted, Refusal>,
+);
+
+/// What one turn decided.
+#[derive(Default)]
+struct Decisions {
+    effects: Vec<Effect>,
+    replies: Vec<Reply>,
+    observed: Vec<Event>,
+}
+
+impl<E: Executors> EventLoop<E> {
+    /// Turns until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        self.turn(Vec::new()).await;
+        loop {
+            let mut messages = Vec::new();
+            let wake = self.sleep_until_wake();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                received = self.messages.recv_many(&mut messages, MESSAGES_PER_TURN) => {
+                    if received == 0 {
+                        break;
+                    }
+                }
+                () = wake => {}
+            }
+            self.turn(messages).await;
+        }
+    }
+
+    /// Sleeps until something is due by itself: a back-off, an offer's end, a retry.
+    fn sleep_until_wake(&self) -> impl Future<Output = ()> + use<E> {
+        let now = (self.clock)();
+        let due = [self.scheduler.next_wake(), self.agent.next_wake()]
+            .into_iter()
+            .flatten()
+            .min();
+        let mut wait = due.map(|due| due.since(now));
+        if !self.retry.is_empty() {
+            wait = Some(wait.map_or(RETRY_AFTER, |wait| wait.min(RETRY_AFTER)));
+        }
+        async move {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// One turn over `messages`; without any it is a tick.
+    pub(crate) async fn turn(&mut self, messages: Vec<Message>) {
+        let started = std::time::Instant::now();
+        let now = (self.clock)();
+        let decisions = self.decide(messages, now);
+        let records = records(&decisions.effects);
+        let durability = if decisions.replies.is_empty() {
+            Durability::Normal
+        } else {
+            Durability::Full
+        };
+        if !records.is_empty()
+            && let Err(error) = self.store.commit(&records, durability).await
+        {
+            self.discard(decisions, &error).await;
+            return;
+        }
+        self.publisher.publish(&mut self.scheduler, &self.agent);
+        self.carry_out(decisions.effects);
+        for (reply, answer) in decisions.replies {
+            // Whoever asked may have gone; what it asked for holds all the same.
+            let _ = reply.send(answer);
+        }
+        let took = started.elapsed();
+        debug!(
+            records = records.len(),
+            duration_ms = took.as_millis(),
+            "turned the loop"
+        );
+        if took > SLOW_TURN {
+            warn!(
+                records = records.len(),
+                duration_ms = took.as_millis(),
+                "a turn of the loop was slow"
+            );
+        }
+    }
+
+    fn decide(&mut self, messages: Vec<Message>, now: Timestamp) -> Decisions {
+        let mut decisions = Decisions::default();
+        let mut events = std::mem::take(&mut self.retry);
+        self.agent.expire(now);
+        for message in messages {
+            match message {
+                Message::Request { request, reply } => {
+                    // Observations go first, in the order in which they came.
+                    self.observe(std::mem::take(&mut events), now, &mut decisions);
+                    let mut turn = Turn {
+                        now,
+                        new_uuid: &mut *self.ids,
+                    };
+                    let (answer, effects) = self.scheduler.request(*request, &mut turn);
+                    self.release(&effects);
+                    decisions.effects.extend(effects);
+                    decisions
+                        .replies
+                        .push((reply, answer.map_err(Refusal::from)));
+                }
+                Message::Observed(event) => events.push(event),
+            }
+        }
+        events.push(Event::Tick);
+        self.observe(events, now, &mut decisions);
+        self.exchange(now, &mut decisions);
+        decisions
+    }
+
+    fn observe(&mut self, events: Vec<Event>, now: Timestamp, decisions: &mut Decisions) {
+        for event in events {
+            if !matches!(event, Event::Tick) {
+                decisions.observed.push(event.clone());
+            }
+            let mut turn = Turn {
+                now,
+                new_uuid: &mut *self.ids,
+            };
+            let effects = self.scheduler.observe(event, &mut turn);
+            self.release(&effects);
+            decisions.effects.extend(effects);
+        }
+    }
+
+    /// Gives back to the agent what runs no longer hold.
+    fn release(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Release(run) = effect {
+                self.agent.release(*run);
+            }
+        }
+    }
+
+    /// Offers go back and forth until nothing moves.
+    fn exchange(&mut self, now: Timestamp, decisions: &mut Decisions) {
+        while self.scheduler.wants_offers(now) {
+            self.agent.revive();
+            let Some(offer) = self.agent.offer(now) else {
+                break;
+            };
+            let total = self.agent.total().clone();
+            let mut turn = Turn {
+                now,
+                new_uuid: &mut *self.ids,
+            };
+            let answer = self.scheduler.consider(&offer, &total, &mut turn);
+            self.release(&answer.effects);
+            decisions.effects.extend(answer.effects);
+            if answer.launches.is_empty() {
+                self.agent
+                    .decline(offer.id, Some(REFUSAL), now)
+                    .expect("the offer was made just now");
+                break;
+            }
+            self.agent
+                .accept(offer.id, &answer.launches, now)
+                .expect("the scheduler launches only what the offer it was given holds");
+        }
+    }
+
+    /// The turn did not happen: state is what the store has, whoever asked is told, what was seen is tried again.
+    async fn discard(&mut self, decisions: Decisions, cause: &store::StoreError) {
+        error!(error = %chain(cause), "failed to commit a turn; it is discarded");
+        for (reply, answer) in decisions.replies {
+            let answer = answer.and(Err(Refusal::NotStored {
+                message: chain(cause),
+            }));
+            let _ = reply.send(answer);
+        }
+        self.retry = decisions.observed;
+        let now = (self.clock)();
+        match self.store.load().await {
+            Ok(saved) => match (self.restore)(saved, now) {
+                Ok((scheduler, agent)) => {
+                    self.scheduler = scheduler;
+                    self.agent = agent;
+                    info!("took the state from the store again");
+                }
+                Err(error) => fatal(&error),
+            },
+            Err(error) => fatal(&error.into()),
+        }
+        self.publisher.republish(&mut self.scheduler, &self.agent);
+    }
+
+    fn carry_out(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Record(Record::RunForgotten(run)) => self.executors.discard(run),
+                Effect::Record(_) | Effect::Release(_) => {}
+                Effect::Launch(group) => {
+                    info!(instance.id = %group.instance, run.id = %group.run, "launches");
+                    self.executors.launch(group);
+                }
+                Effect::Kill { run, reason, grace } => {
+                    info!(run.id = %run, reason = %reason, "kills");
+                    self.executors.kill(run, reason, grace);
+                }
+                Effect::Acknowledge { run, sequence } => self.executors.acknowledge(run, sequence),
+                Effect::Forget(instance) => self.executors.forget(&instance),
+                Effect::Announce(announcement) => info!("{announcement}"),
+            }
+        }
+    }
+}
+
+fn records(effects: &[Effect]) -> Vec<Record> {
+    effects
+        .iter()
+        .filter_map(|effect| {
+            if let Effect::Record(record) = effect {
+                Some(record.clone())
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+/// An error and everything that caused it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Ends the daemon: memory and store no longer agree, and the next start makes them agree.
+fn fatal(error: &anyhow::Error) {
+    error!(
+        error = format!("{error:#}"),
+        "cannot read the state back; ending, pods go on running"
+    );
+    std::process::abort();
+}

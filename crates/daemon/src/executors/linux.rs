@@ -1,0 +1,261 @@
+//! The real executors: processes of this host, spoken to over their Unix sockets.
+//!
+//! One task follows each run from launch, or from recovery, to its end: it passes commands on, passes updates
+//! to the loop, and sees by a pidfd when the executor is gone. Then it reads what the journal still holds,
+//! ends whatever is left in the run's cgroup, and only then tells the loop that the run is over.
+
+mod link;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use model::{
+    id::{InstanceId, RunId},
+    state::Reason,
+    task_group::TaskGroup,
+    update::{RunOutcome, RunOver},
+};
+use runtime::{
+    containerizer::{Containerizer, Launched},
+    protocol::ToExecutor,
+};
+use scheduler::Event;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::spawn_blocking,
+};
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::Executors;
+use crate::{event_loop::chain, handle::Handle};
+
+/// Launches prepared at the same time. More would only compete for the same cores and directories.
+const PARALLEL_LAUNCHES: usize = 8;
+
+/// Sandboxes kept of an instance: the latest run's, and one before it for its logs.
+const KEPT_SANDBOXES: usize = 2;
+
+/// Speaks to all executors of this host.
+#[derive(Clone, Debug)]
+pub struct LinuxExecutors(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    containerizer: Arc<Containerizer>,
+    handle: Handle,
+    /// Commands to the task that follows each run.
+    runs: Mutex<BTreeMap<RunId, mpsc::UnboundedSender<ToExecutor>>>,
+    launches: Semaphore,
+    leftovers: mpsc::UnboundedSender<Leftover>,
+    tasks: TaskTracker,
+}
+
+/// What is to be removed from this host.
+#[derive(Clone, Copy, Debug)]
+enum Leftover {
+    /// The run directory and writable layers of a run whose end is stored, and its instance's older sandboxes.
+    Run(RunId),
+    /// All sandboxes of an instance.
+    Instance(Uuid),
+}
+
+/// Removes leftovers one after the other, in the order in which they came, until the daemon ends. What is still
+/// there then, the next start removes.
+fn remove_leftovers(
+    containerizer: &Containerizer,
+    mut leftovers: mpsc::UnboundedReceiver<Leftover>,
+) {
+    while let Some(leftover) = leftovers.blocking_recv() {
+        let (removed, pruned) = match leftover {
+            Leftover::Run(run) => (
+                containerizer.destroy(run).map_err(|error| chain(&error)),
+                containerizer.prune_sandboxes(run.instance, KEPT_SANDBOXES),
+            ),
+            Leftover::Instance(instance) => (Ok(()), containerizer.forget(instance)),
+        };
+        let pruned = match pruned {
+            // The instance is forgotten already.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(|error| error.to_string()),
+        };
+        for error in [removed.err(), pruned.err()].into_iter().flatten() {
+            warn!(
+                ?leftover,
+                error, "failed to remove what a run left; the next start tries again"
+            );
+        }
+    }
+}
+
+impl LinuxExecutors {
+    /// Makes the executors' side of the daemon.
+    pub fn new(containerizer: Arc<Containerizer>, handle: Handle) -> Self {
+        // Unbounded, since the loop must not wait for a slow disk; each run adds one at its end.
+        let (leftovers, receiver) = mpsc::unbounded_channel();
+        let remover = Arc::clone(&containerizer);
+        spawn_blocking(move || remove_leftovers(&remover, receiver));
+        Self(Arc::new(Shared {
+            containerizer,
+            handle,
+            runs: Mutex::default(),
+            launches: Semaphore::new(PARALLEL_LAUNCHES),
+            leftovers,
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Follows a run that was found alive.
+    pub(crate) fn adopt(&self, run: RunId, launched: Launched) {
+        let commands = self.0.register(run);
+        let shared = Arc::clone(&self.0);
+        self.0
+            .tasks
+            .spawn(async move { shared.follow(run, launched, commands).await });
+    }
+
+    fn send(&self, run: RunId, command: ToExecutor) {
+        let runs = self.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        match runs.get(&run) {
+            // A closed channel means that the run is ending already.
+            Some(commands) => drop(commands.send(command)),
+            None => tracing::debug!(run.id = %run, ?command, "no executor to tell"),
+        }
+    }
+}
+
+impl Executors for LinuxExecutors {
+    fn launch(&self, group: Arc<TaskGroup>) {
+        let run = group.run;
+        let commands = self.0.register(run);
+        let shared = Arc::clone(&self.0);
+        self.0
+            .tasks
+            .spawn(async move { shared.launch(group, commands).await });
+    }
+
+    fn kill(&self, run: RunId, reason: Reason, grace: Option<Duration>) {
+        let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+        self.send(run, ToExecutor::Kill { reason, grace_ms });
+    }
+
+    fn acknowledge(&self, run: RunId, sequence: u64) {
+        self.send(run, ToExecutor::Acknowledge { sequence });
+    }
+
+    fn discard(&self, run: RunId) {
+        self.0.remove(Leftover::Run(run));
+    }
+
+    fn forget(&self, instance: &InstanceId) {
+        self.0.remove(Leftover::Instance(instance.uuid));
+    }
+}
+
+impl Shared {
+    fn remove(&self, leftover: Leftover) {
+        // The receiver lives as long as the runtime; without it the next start removes the leftover.
+        let _ = self.leftovers.send(leftover);
+    }
+
+    fn register(&self, run: RunId) -> mpsc::UnboundedReceiver<ToExecutor> {
+        // Unbounded, since the loop must never wait for one executor; commands are few and small.
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(run, sender);
+        receiver
+    }
+
+    async fn launch(&self, group: Arc<TaskGroup>, commands: mpsc::UnboundedReceiver<ToExecutor>) {
+        let run = group.run;
+        let permit = self.launches.acquire().await;
+        let containerizer = Arc::clone(&self.containerizer);
+        let started = std::time::Instant::now();
+        let launched = spawn_blocking(move || containerizer.launch(&group)).await;
+        drop(permit);
+        let problem = match launched {
+            Ok(Ok(launched)) => {
+                let duration_ms = started.elapsed().as_millis();
+                info!(run.id = %run, process.id = launched.pid, duration_ms, "spawned an executor");
+                return self.follow(run, launched, commands).await;
+            }
+            Ok(Err(error)) => chain(&error),
+            Err(error) => format!("the launch was interrupted: {error}"),
+        };
+        warn!(run.id = %run, error = problem, "failed to launch a run");
+        self.over(run, RunOutcome::NotLaunched { message: problem })
+            .await;
+    }
+
+    /// Follows a run to its end.
+    async fn follow(
+        &self,
+        run: RunId,
+        launched: Launched,
+        commands: mpsc::UnboundedReceiver<ToExecutor>,
+    ) {
+        let (socket, pid) = (launched.socket.clone(), launched.pid);
+        let outcome = match link::Link::new(run, launched) {
+            Ok(mut link) => link.follow(&socket, commands, &self.handle).await,
+            Err(error) => format!("the executor cannot be watched: {error}"),
+        };
+        info!(run.id = %run, process.id = pid, outcome, "an executor ended");
+        self.conclude(run, outcome).await;
+    }
+
+    /// What the run still has to tell, then its end.
+    pub(crate) async fn conclude(&self, run: RunId, outcome: String) {
+        let containerizer = Arc::clone(&self.containerizer);
+        let ended = spawn_blocking(move || {
+            // Containers first: nothing may write to the journal or run on while it is read.
+            let ended = containerizer.end(run);
+            (ended, containerizer.journal(run))
+        })
+        .await;
+        let (ended, journal) = match ended {
+            Ok(results) => results,
+            Err(error) => return error!(run.id = %run, %error, "failed to conclude a run"),
+        };
+        if let Err(error) = ended {
+            error!(run.id = %run, error = chain(&error), "failed to end what is left of a run");
+            return;
+        }
+        match journal {
+            Ok(updates) => {
+                for update in updates {
+                    self.handle.observed(Event::Update(update)).await;
+                }
+            }
+            Err(error) => warn!(run.id = %run, error = chain(&error), "failed to read a journal"),
+        }
+        self.over(run, RunOutcome::ExecutorDied { message: outcome })
+            .await;
+    }
+
+    async fn over(&self, run: RunId, outcome: RunOutcome) {
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&run);
+        self.handle
+            .observed(Event::RunOver(RunOver { run, outcome }))
+            .await;
+    }
+}
+
+impl LinuxExecutors {
+    /// Tells the loop what a run left behind whose executor was found dead.
+    pub(crate) fn conclude(&self, run: RunId) {
+        let shared = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let outcome = "the executor died while the daemon was away".to_owned();
+            shared.conclude(run, outcome).await;
+        });
+    }
+}

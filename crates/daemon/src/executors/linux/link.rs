@@ -1,0 +1,192 @@
+//! The connection to one executor.
+
+use std::{io, os::fd::OwnedFd, path::Path, time::Duration};
+
+use model::id::RunId;
+use runtime::{
+    containerizer::Launched,
+    launch::PROTOCOL_VERSION,
+    protocol::{FromExecutor, LINE_LIMIT, ToExecutor},
+};
+use rustix::process::{WaitId, WaitIdOptions};
+use scheduler::Event;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, unix::AsyncFd},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+};
+use tracing::{debug, warn};
+
+use crate::{
+    handle::Handle,
+    watch::{DirectoryWatch, readiness},
+};
+
+/// Within this time an executor must listen, or it is ended.
+const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+
+/// One executor, alive.
+#[derive(Debug)]
+pub(super) struct Link {
+    run: RunId,
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+/// Why a connection ended.
+enum Parted {
+    /// The executor's process is gone.
+    Gone,
+    /// The connection is gone; the executor may live.
+    Lost(io::Error),
+}
+
+impl Link {
+    pub(super) fn new(run: RunId, launched: Launched) -> io::Result<Self> {
+        Ok(Self {
+            run,
+            pidfd: readiness(launched.pidfd)?,
+        })
+    }
+
+    /// Passes commands and updates until the executor is gone; says how it went, for a person.
+    pub(super) async fn follow(
+        &mut self,
+        socket: &Path,
+        mut commands: mpsc::UnboundedReceiver<ToExecutor>,
+        handle: &Handle,
+    ) -> String {
+        loop {
+            let connected = tokio::time::timeout(LISTENS_WITHIN, self.connect(socket)).await;
+            let parted = match connected {
+                Ok(Ok(stream)) => self.converse(stream, &mut commands, handle).await,
+                Ok(Err(parted)) => parted,
+                Err(_) => return "the executor did not answer in time".to_owned(),
+            };
+            match parted {
+                Parted::Gone => return self.reap(),
+                Parted::Lost(error) => {
+                    warn!(run.id = %self.run, %error, "lost an executor's connection; connecting again");
+                }
+            }
+        }
+    }
+
+    /// Connects as soon as the executor listens.
+    async fn connect(&self, socket: &Path) -> Result<UnixStream, Parted> {
+        let directory = socket.parent().unwrap_or(socket);
+        let watch = DirectoryWatch::new(directory).map_err(Parted::Lost)?;
+        loop {
+            match UnixStream::connect(socket).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if is_not_yet(&error) => {}
+                Err(error) => return Err(Parted::Lost(error)),
+            }
+            tokio::select! {
+                changed = watch.changed() => changed.map_err(Parted::Lost)?,
+                _ = self.pidfd.readable() => return Err(Parted::Gone),
+            }
+        }
+    }
+
+    async fn converse(
+        &self,
+        stream: UnixStream,
+        commands: &mut mpsc::UnboundedReceiver<ToExecutor>,
+        handle: &Handle,
+    ) -> Parted {
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = BufReader::new(reader);
+        let hello = ToExecutor::Hello {
+            version: PROTOCOL_VERSION,
+        };
+        if let Err(error) = write(&mut writer, &hello).await {
+            return self.gone_or_lost(error).await;
+        }
+        let mut line = Vec::new();
+        loop {
+            tokio::select! {
+                read = read_line(&mut reader, &mut line) => match read {
+                    Ok(()) => {
+                        self.hear(&line, handle).await;
+                        line.clear();
+                    }
+                    Err(error) => return self.gone_or_lost(error).await,
+                },
+                Some(command) = commands.recv() => {
+                    if let Err(error) = write(&mut writer, &command).await {
+                        return self.gone_or_lost(error).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A connection ends just before its process does; only a process that stays is worth a new connection.
+    async fn gone_or_lost(&self, error: io::Error) -> Parted {
+        match tokio::time::timeout(Duration::from_secs(1), self.pidfd.readable()).await {
+            Ok(_) => Parted::Gone,
+            Err(_) => Parted::Lost(error),
+        }
+    }
+
+    async fn hear(&self, line: &[u8], handle: &Handle) {
+        match serde_json::from_slice::<FromExecutor>(line) {
+            Ok(FromExecutor::Update(update)) => handle.observed(Event::Update(update)).await,
+            Ok(FromExecutor::Hello { version, pid, .. }) => {
+                debug!(run.id = %self.run, protocol = version, process.id = pid, "an executor said hello");
+            }
+            Ok(FromExecutor::Unsupported) => {
+                warn!(run.id = %self.run, "an older executor did not know a command");
+            }
+            Ok(FromExecutor::Unknown) => {
+                warn!(run.id = %self.run, "a newer executor said something unknown");
+            }
+            Err(error) => warn!(run.id = %self.run, %error, "an executor said something senseless"),
+        }
+    }
+
+    /// How the process ended, if it was this daemon's child.
+    fn reap(&self) -> String {
+        let pidfd = rustix::fd::AsFd::as_fd(self.pidfd.get_ref());
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        match rustix::process::waitid(WaitId::PidFd(pidfd), options) {
+            Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => format!("the executor exited with status {code}"),
+                (None, Some(signal)) => format!("the executor was ended by signal {signal}"),
+                (None, None) => "the executor ended".to_owned(),
+            },
+            Ok(None) | Err(_) => "the executor ended".to_owned(),
+        }
+    }
+}
+
+/// Before the executor listens there is no socket, or one that nobody listens on yet.
+fn is_not_yet(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
+async fn write(writer: &mut OwnedWriteHalf, command: &ToExecutor) -> io::Result<()> {
+    let mut line = serde_json::to_vec(command)?;
+    line.push(b'\n');
+    writer.write_all(&line).await
+}
+
+/// Appends to `line` up to a newline. May be dropped half way: what was read stays in `line`.
+async fn read_line(reader: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) -> io::Result<()> {
+    let room = LINE_LIMIT.saturating_sub(line.len()) as u64;
+    let read = reader.take(room).read_until(b'\n', line).await?;
+    if line.last() == Some(&b'\n') {
+        return Ok(());
+    }
+    Err(if read == 0 && line.is_empty() {
+        io::ErrorKind::UnexpectedEof.into()
+    } else {
+        io::Error::new(io::ErrorKind::InvalidData, "a line without end")
+    })
+}

@@ -1,0 +1,109 @@
+//! How the rest of the daemon speaks to the loop.
+
+use std::sync::Arc;
+
+use model::id::DeploymentId;
+use scheduler::{Accepted, Denied, Event, Request};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::snapshot::Snapshot;
+
+/// Requests and observations that may wait for the loop. A full channel slows down whoever sends: HTTP
+/// clients and executors' links, each of which holds at most one message.
+const WAITING_MESSAGES: usize = 1024;
+
+/// What the loop is sent.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Somebody wants something.
+    Request {
+        /// What.
+        request: Box<Request>,
+        /// Where the answer goes once the turn is stored.
+        reply: oneshot::Sender<Result<Accepted, Refusal>>,
+    },
+    /// Something was seen.
+    Observed(Event),
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The scheduler denied it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// It could not be stored; nothing of it happened.
+    #[error("store the request: {message}; nothing was changed, try again")]
+    NotStored {
+        /// The store's error.
+        message: String,
+    },
+    /// The daemon is stopping.
+    #[error("accept the request: the daemon is stopping")]
+    Stopping,
+}
+
+/// Speaks to the loop; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    messages: mpsc::Sender<Message>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl Handle {
+    /// Makes the channels: the handle, and what the loop keeps.
+    pub(crate) fn new(
+        first: Snapshot,
+    ) -> (Self, mpsc::Receiver<Message>, watch::Sender<Arc<Snapshot>>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MESSAGES);
+        let (publisher, snapshots) = watch::channel(Arc::new(first));
+        (
+            Self {
+                messages: sender,
+                snapshots,
+            },
+            receiver,
+            publisher,
+        )
+    }
+
+    /// Asks for a change; returns once it is stored.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn request(&self, request: Request) -> Result<Accepted, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Request {
+            request: Box::new(request),
+            reply,
+        };
+        self.messages
+            .send(message)
+            .await
+            .map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// Tells what was seen. After the loop has stopped, nothing: the next start sees it again.
+    pub(crate) async fn observed(&self, event: Event) {
+        let _ = self.messages.send(Message::Observed(event)).await;
+    }
+
+    /// What was true after the last stored turn.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// Waits until the snapshot satisfies `condition`, or the loop has stopped.
+    pub async fn wait_until(&self, mut condition: impl FnMut(&Snapshot) -> bool) {
+        let mut snapshots = self.snapshots.clone();
+        // An error means that the loop has stopped; there is nothing to wait for any more.
+        let _ = snapshots.wait_for(|snapshot| condition(snapshot)).await;
+    }
+
+    /// Waits until a deployment is over, or the loop has stopped.
+    pub async fn deployment_over(&self, deployment: DeploymentId) {
+        self.wait_until(|snapshot| snapshot.deployment(deployment).is_none())
+            .await;
+    }
+}

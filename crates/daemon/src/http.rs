@@ -1,0 +1,131 @@
+//! The HTTP interface: Marathon's paths, and the few of our own.
+//!
+//! Handlers convert and delegate: a change goes through the [`Handle`] to the loop, a read comes from the last
+//! snapshot. The router is built by [`router`], which tests call in process.
+
+pub mod access;
+mod body;
+mod deployments;
+mod error;
+mod images;
+mod info;
+mod logs;
+mod path;
+mod pods;
+mod queue;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderValue, Method, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use model::{offer::AgentInfo, pod::Settings};
+use runtime::{containerizer::Containerizer, layout::Layout};
+use store::Store;
+
+use self::{access::Access, error::ApiError};
+use crate::{config::Config, handle::Handle};
+
+/// The largest request body, in bytes: far above any real pod definition.
+const BODY_LIMIT: usize = 2 * 1024 * 1024;
+
+/// What handlers work with.
+#[derive(Debug)]
+pub struct Api {
+    /// The way to the loop.
+    pub handle: Handle,
+    /// History.
+    pub store: Arc<Store>,
+    /// Has the images.
+    pub containerizer: Arc<Containerizer>,
+    /// Directories, for logs.
+    pub layout: Layout,
+    /// The configuration in force.
+    pub config: Config,
+    /// What definitions are completed and validated with.
+    pub settings: Settings,
+    /// This host.
+    pub agent: AgentInfo,
+    /// How cgroups are mounted on this host, for people.
+    pub cgroup_mode: String,
+    /// `host:port` under which TCP listens.
+    pub leader: String,
+}
+
+/// What axum hands to handlers.
+pub(crate) type Shared = axum::extract::State<Arc<Api>>;
+
+/// Every path, for both listeners, under `/` and under `/service/marathon/`.
+pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
+    let leader = HeaderValue::from_str(&format!("http://{}", api.leader))
+        .unwrap_or(HeaderValue::from_static("http://localhost"));
+    let paths = Router::new()
+        .route("/v2/pods", any(pods::dispatch))
+        .route("/v2/pods/", any(pods::dispatch))
+        .route("/v2/pods::status", any(pods::dispatch))
+        .route("/v2/pods/{*rest}", any(pods::dispatch))
+        .route("/v2/deployments", get(deployments::list))
+        .route(
+            "/v2/deployments/{id}",
+            get(deployments::wait).delete(deployments::end),
+        )
+        .route("/v2/queue", get(queue::list))
+        .route("/v2/info", get(info::info))
+        .route("/v2/leader", get(info::leader))
+        .route("/v2/images", get(images::list).post(images::import))
+        .route("/ping", get(info::ping))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(api);
+    Router::new()
+        .nest("/service/marathon", paths.clone())
+        .merge(paths)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(access, access::check))
+        .layer(middleware::from_fn(move |request, next| {
+            answer(leader.clone(), request, next)
+        }))
+}
+
+async fn unknown(request: Request) -> ApiError {
+    ApiError::RouteUnknown {
+        path: request.uri().path().to_owned(),
+    }
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    ApiError::MethodNotAllowed {
+        method: request.method().to_string(),
+    }
+}
+
+/// Adds what every answer carries, and logs each request once.
+async fn answer(leader: HeaderValue, request: Request, next: Next) -> Response {
+    let started = std::time::Instant::now();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await.into_response();
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
+        (header::PRAGMA, "no-cache"),
+        (header::EXPIRES, "0"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::X_XSS_PROTECTION, "1; mode=block"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert("x-marathon-leader", leader);
+    let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis());
+    if method == Method::GET || method == Method::HEAD {
+        tracing::debug!(%method, path, status, duration_ms, "answered");
+    } else {
+        tracing::info!(%method, path, status, duration_ms, "answered");
+    }
+    response
+}

@@ -1,0 +1,258 @@
+//! Every answer that is not a success, in Marathon's words where Marathon has them.
+//!
+//! Clients and tests match on these texts (marathon: `api/MarathonExceptionMapper.scala`, `api/RestResource.scala`).
+
+use axum::{
+    Json,
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use model::{
+    id::{DeploymentId, PodId},
+    pod::{ReadError, Violations},
+    time::TimestampError,
+};
+use scheduler::Denied;
+use serde_json::{Value, json};
+
+use crate::{event_loop::chain, handle::Refusal};
+
+/// Why a request was not answered as asked.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The body is not JSON, or not a pod definition.
+    Definition(ReadError),
+    /// The body is not what this path takes.
+    Body { problem: String },
+    /// Path and definition name different pods.
+    IdMismatch { path: PodId, body: PodId },
+    /// A version that is no point in time.
+    Timestamp(TimestampError),
+    /// An instance id that is none.
+    InstanceId { text: String },
+    /// The pod is not known.
+    PodUnknown { pod: PodId },
+    /// The pod is not known, in the words of the instances' path.
+    PathUnknown { pod: PodId },
+    /// The pod has no such version.
+    VersionUnknown { pod: PodId, version: String },
+    /// The instance is not known.
+    InstanceUnknown { instance: String },
+    /// The deployment is not running.
+    DeploymentUnknown { deployment: String },
+    /// There is nothing to read.
+    LogUnknown { problem: String },
+    /// The image cannot be imported.
+    Image { problem: String },
+    /// The loop refused.
+    Refused(Refusal),
+    /// No such path.
+    RouteUnknown { path: String },
+    /// Not with this method.
+    MethodNotAllowed { method: String },
+    /// Not JSON by its header.
+    MediaType,
+    /// No or a wrong token.
+    TokenRefused,
+    /// Not root and not in the group.
+    PeerRefused,
+    /// A host or origin that is not this machine.
+    HostRefused,
+    /// Our own fault.
+    Internal {
+        attempt: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ApiError {
+    /// One broken rule.
+    pub(crate) fn violation(path: &str, message: String) -> Self {
+        let mut violations = Violations::default();
+        violations.add(path, message);
+        Self::Definition(ReadError::Rules { violations })
+    }
+
+    /// A failure of ours, to be logged and told little about.
+    pub(crate) fn internal(
+        attempt: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Internal {
+            attempt,
+            source: source.into(),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+fn message(text: impl Into<String>) -> Value {
+    json!({ "message": text.into() })
+}
+
+fn pod_unknown(pod: &PodId) -> (StatusCode, Value) {
+    let body = json!({ "message": format!("Pod '{pod}' does not exist"), "details": [] });
+    (StatusCode::NOT_FOUND, body)
+}
+
+fn deployment_unknown(deployment: &str) -> (StatusCode, Value) {
+    (
+        StatusCode::NOT_FOUND,
+        message(format!("DeploymentPlan {deployment} does not exist")),
+    )
+}
+
+fn locked(deployments: &[DeploymentId]) -> (StatusCode, Value) {
+    let text = "App is locked by one or more deployments. Override with the option '?force=true'. \
+                View details at '/v2/deployments/<DEPLOYMENT_ID>'.";
+    let ids: Vec<_> = deployments.iter().map(|id| json!({ "id": id })).collect();
+    (
+        StatusCode::CONFLICT,
+        json!({ "message": text, "deployments": ids }),
+    )
+}
+
+fn denied(denied: &Denied) -> (StatusCode, Value) {
+    match denied {
+        Denied::PodExists { pod } => (
+            StatusCode::CONFLICT,
+            message(format!("A pod with id [{pod}] already exists.")),
+        ),
+        Denied::PodUnknown { pod } => pod_unknown(pod),
+        Denied::InstanceUnknown { instance } => (
+            StatusCode::NOT_FOUND,
+            message(format!("Task '{instance}' does not exist")),
+        ),
+        Denied::Locked { deployments, .. } => locked(deployments),
+        Denied::TooManyDeployments { max } => {
+            let text = format!(
+                "Max number ({max}) of running deployments is achieved. Wait for one to end, or use \
+                 '?force=true' to cancel one that works on the same pod."
+            );
+            (StatusCode::FORBIDDEN, message(text))
+        }
+        Denied::TooManyInstances { .. } => {
+            let mut violations = Violations::default();
+            violations.add("/scaling/instances", denied.to_string());
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                json!(ReadError::Rules { violations }),
+            )
+        }
+        Denied::DeploymentUnknown { deployment } => deployment_unknown(&deployment.to_string()),
+    }
+}
+
+fn refused(refusal: &Refusal) -> (StatusCode, Value) {
+    match refusal {
+        Refusal::Denied(reason) => denied(reason),
+        Refusal::NotStored { .. } => {
+            let text = "The request could not be stored; nothing was changed, try again.";
+            (StatusCode::SERVICE_UNAVAILABLE, message(text))
+        }
+        Refusal::Stopping => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            message("The daemon is stopping."),
+        ),
+    }
+}
+
+impl ApiError {
+    fn answer(&self) -> (StatusCode, Value) {
+        match self {
+            Self::Definition(error) => {
+                let status = StatusCode::from_u16(error.status());
+                (
+                    status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
+                    json!(error),
+                )
+            }
+            Self::Body { problem } => (
+                StatusCode::BAD_REQUEST,
+                json!({ "message": "Invalid JSON", "details": problem }),
+            ),
+            Self::IdMismatch { path, body } => (
+                StatusCode::BAD_REQUEST,
+                message(format!(
+                    "'{path}' does not match definition's id ('{body}')"
+                )),
+            ),
+            Self::Timestamp(error) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, message(error.to_string()))
+            }
+            Self::InstanceId { text } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                message(format!(
+                    "'{text}' is not a pod instance id, expected POD.instance-UUID"
+                )),
+            ),
+            Self::PodUnknown { pod } => pod_unknown(pod),
+            Self::PathUnknown { pod } => (
+                StatusCode::NOT_FOUND,
+                message(format!("Path '{pod}' does not exist")),
+            ),
+            Self::VersionUnknown { pod, version } => {
+                let text = format!("Pod '{pod}' has no version '{version}'");
+                (StatusCode::NOT_FOUND, message(text))
+            }
+            Self::InstanceUnknown { instance } => (
+                StatusCode::NOT_FOUND,
+                message(format!("Task '{instance}' does not exist")),
+            ),
+            Self::DeploymentUnknown { deployment } => deployment_unknown(deployment),
+            Self::LogUnknown { problem } => (StatusCode::NOT_FOUND, message(problem.clone())),
+            Self::Image { problem } => (StatusCode::UNPROCESSABLE_ENTITY, message(problem.clone())),
+            Self::Refused(refusal) => refused(refusal),
+            Self::RouteUnknown { path } => (
+                StatusCode::NOT_FOUND,
+                message(format!("There is nothing at '{path}'")),
+            ),
+            Self::MethodNotAllowed { method } => {
+                let text = format!("Method Not Allowed: {method}");
+                (StatusCode::METHOD_NOT_ALLOWED, message(text))
+            }
+            Self::MediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                message("Unsupported Media Type"),
+            ),
+            Self::TokenRefused => {
+                let text = "A token is needed: send 'Authorization: token=TOKEN' with what \
+                            'monopod token show' prints.";
+                (StatusCode::UNAUTHORIZED, message(text))
+            }
+            Self::PeerRefused => {
+                let text = "Only root and members of the group 'monopod' may use this socket.";
+                (StatusCode::FORBIDDEN, message(text))
+            }
+            Self::HostRefused => {
+                let text = "Host and Origin must name this machine's loopback address.";
+                (StatusCode::FORBIDDEN, message(text))
+            }
+            Self::Internal { .. } => {
+                let text = "Internal error; the daemon's log says more.";
+                (StatusCode::INTERNAL_SERVER_ERROR, message(text))
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Internal { attempt, source } = &self {
+            tracing::error!(error = chain(source.as_ref()), "failed to {attempt}");
+        }
+        let (status, body) = self.answer();
+        let challenge =
+            (status == StatusCode::UNAUTHORIZED)
+                .then_some([(header::WWW_AUTHENTICATE, "Bearer")] as [(HeaderName, &str); 1]);
+        match challenge {
+            Some(headers) => (status, headers, Json(body)).into_response(),
+            None => (status, Json(body)).into_response(),
+        }
+    }
+}

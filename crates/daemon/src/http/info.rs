@@ -1,0 +1,68 @@
+//! What the service says of itself.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::Shared;
+
+/// `GET /ping`: `pong`, for anybody.
+pub(super) async fn ping(headers: HeaderMap) -> Response {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("*/*");
+    if accept.contains("application/json") {
+        return Json("pong").into_response();
+    }
+    "pong".into_response()
+}
+
+/// `GET /v2/leader`: this daemon, always.
+pub(super) async fn leader(State(api): Shared) -> Response {
+    Json(json!({ "leader": api.leader })).into_response()
+}
+
+/// `GET /v2/info` (marathon: `api/v2/InfoResource.scala`), and under `monopod` what is our own.
+pub(super) async fn info(State(api): Shared) -> Response {
+    let marathon = &api.config.marathon;
+    let accounting = &api.handle.snapshot().accounting;
+    Json(json!({
+        "name": "marathon",
+        "version": "1.11.0",
+        "buildref": concat!("monopod-", env!("CARGO_PKG_VERSION")),
+        "elected": true,
+        "leader": api.leader,
+        "frameworkId": "monopod",
+        "marathon_config": {
+            "default_network_name": marathon.default_network_name,
+            "mesos_bridge_name": marathon.mesos_bridge_name,
+            "features": marathon.enable_features,
+            "env_vars_prefix": marathon.env_vars_prefix,
+            "mesos_role": marathon.mesos_role,
+            "task_launch_confirm_timeout": u64::from(marathon.task_launch_confirm_timeout_seconds) * 1000,
+            "hostname": api.agent.hostname,
+            "framework_name": "marathon",
+            "new_group_enforce_role": "off",
+        },
+        "http_config": { "http_port": api.leader.rsplit(':').next() },
+        "monopod": {
+            "version": env!("CARGO_PKG_VERSION"),
+            "protocol": runtime::launch::PROTOCOL_VERSION,
+            "url": format!("http://{}", api.leader),
+            "listen": api.leader,
+            "stateDir": api.config.state_dir,
+            "runDir": api.config.run_dir,
+            "cgroupParent": api.config.cgroup_parent,
+            "cgroupMode": api.cgroup_mode,
+            "hostRootfs": api.config.runtime.host_rootfs,
+            "agent": api.agent,
+            "resources": accounting.to_string(),
+        },
+    }))
+    .into_response()
+}

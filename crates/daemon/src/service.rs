@@ -1,0 +1,302 @@
+//! The life of the daemon: start, recovery, work, graceful stop.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use agent::{
+    allocator::Agent,
+    attributes,
+    detection::{self, Readings},
+    stated::Stated,
+};
+use anyhow::Context as _;
+use model::{
+    offer::{AgentInfo, Claim},
+    pod::{Feature, Settings},
+    record::Saved,
+    time::Timestamp,
+};
+use runtime::{
+    containerizer::{self, Containerizer},
+    launch::LogLimits,
+    layout::Layout,
+};
+use scheduler::Scheduler;
+use store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::{
+    clock,
+    config::Config,
+    event_loop::{EventLoop, Ids, Restore, chain},
+    executors::linux::LinuxExecutors,
+    handle::Handle,
+    http::{
+        self, Api,
+        access::{self, Access},
+    },
+    listener::{self, Listeners},
+    recovery,
+    snapshot::{Publisher, Snapshot},
+};
+
+/// An offer that the scheduler has not answered after this time is taken back. Answers come within a turn of
+/// the loop, so this ends nothing but a defect.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often the size of the database's log is looked at.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long open requests may take to end once the daemon was asked to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs the service until SIGTERM or SIGINT. Pods go on running.
+///
+/// # Errors
+/// Whatever keeps the daemon from starting, with what the user can do.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let started = std::time::Instant::now();
+    config.check()?;
+    let layout = Layout {
+        state_dir: config.state_dir.clone(),
+        run_dir: config.run_dir.clone(),
+    };
+    let containerizer = Arc::new(open_containerizer(&config, &layout).await?);
+    let layout = containerizer.layout().clone();
+    let database = config.state_dir.join("monopod.db");
+    let store = Store::open(&database)
+        .await
+        .with_context(|| format!("open the database {}", database.display()))?;
+    let store = Arc::new(store);
+    let token = access::token(&config.state_dir)?;
+    let rebooted = recovery::rebooted(&store).await?;
+
+    let agent_info = agent_info(&config, &store).await?;
+    let restore = restore(&config, &agent_info, total(&config)?);
+    let saved = store.load().await.context("read the stored state")?;
+    let (mut scheduler, agent) = restore(saved, clock::now())?;
+    info!(resources = %agent.accounting(), "this host's resources");
+
+    let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
+    let executors = LinuxExecutors::new(Arc::clone(&containerizer), handle.clone());
+    let first = recover(&scheduler, &containerizer, &executors, rebooted)?;
+
+    let group = listener::group_id(&config.socket_group);
+    let socket = config.run_dir.join("monopod.sock");
+    let listeners = Listeners::bind(&socket, group, config.listen).await?;
+    let address = listeners.address()?;
+    let api = Arc::new(Api {
+        handle,
+        store: Arc::clone(&store),
+        cgroup_mode: containerizer.cgroup_mode().as_str().to_owned(),
+        containerizer,
+        layout,
+        settings: settings(&config),
+        agent: agent_info,
+        leader: address.to_string(),
+        config,
+    });
+    let router = http::router(api, Arc::new(Access { token, group }));
+
+    let (finish, stop_loop) = (CancellationToken::new(), CancellationToken::new());
+    let event_loop = EventLoop {
+        scheduler,
+        agent,
+        store: Arc::clone(&store),
+        executors: Arc::new(executors),
+        clock: Box::new(clock::now),
+        ids: ids(),
+        restore,
+        messages,
+        publisher: Publisher(publisher),
+        retry: first,
+    };
+    let checkpoints = tokio::spawn(checkpoint(Arc::clone(&store)));
+    let looping = tokio::spawn(event_loop.run(stop_loop.clone()));
+    let serving = tokio::spawn(listeners.serve(router, finish.clone()));
+    let duration_ms = started.elapsed().as_millis();
+    info!(address = %address, socket = %socket.display(), duration_ms, "ready");
+
+    let result = until_stopped(serving, finish).await;
+    stop_loop.cancel();
+    looping.await.context("wait for the loop to end")?;
+    checkpoints.abort();
+    store.close().await.context("close the database")?;
+    info!("stopped; pods go on running");
+    result
+}
+
+/// Serves until a signal; a second signal ends it at once.
+async fn until_stopped(
+    mut serving: tokio::task::JoinHandle<anyhow::Result<()>>,
+    finish: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = &mut serving => return ended.context("serve the API")?,
+    }
+    info!("asked to stop");
+    finish.cancel();
+    tokio::select! {
+        ended = &mut serving => ended.context("serve the API")?,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        () = tokio::time::sleep(STOP_WITHIN) => {
+            warn!("some requests did not end in time");
+            Ok(())
+        }
+    }
+}
+
+async fn open_containerizer(config: &Config, layout: &Layout) -> anyhow::Result<Containerizer> {
+    let settings = containerizer_config(config, layout);
+    tokio::task::spawn_blocking(move || Containerizer::open(settings))
+        .await?
+        .context("prepare this host for containers")
+}
+
+fn containerizer_config(config: &Config, layout: &Layout) -> containerizer::Config {
+    let runtime = &config.runtime;
+    let parent = config.cgroup_parent.trim_matches('/').to_owned();
+    containerizer::Config {
+        host_rootfs: runtime.host_rootfs,
+        covered: vec!["/etc/monopod".into()],
+        logs: LogLimits {
+            file_bytes: u64::from(runtime.log_file_mib) << 20,
+            rotated_files: runtime.log_rotated_files,
+        },
+        cpu_quota: runtime.cpu_quota,
+        pids_limit: runtime.pids_limit,
+        create_timeout: Duration::from_secs(runtime.create_timeout_seconds.into()),
+        ..containerizer::Config::new(layout.clone(), parent)
+    }
+}
+
+/// What definitions are completed and validated with.
+fn settings(config: &Config) -> Settings {
+    let marathon = &config.marathon;
+    let known = [("secrets", Feature::Secrets)];
+    let enabled = known
+        .into_iter()
+        .filter(|(name, _)| marathon.enable_features.contains(*name));
+    Settings {
+        default_network_name: marathon.default_network_name.clone(),
+        default_role: marathon.mesos_role.clone(),
+        features: enabled.map(|(_, feature)| feature).collect(),
+        bridge_name: marathon.mesos_bridge_name.clone(),
+    }
+}
+
+/// What the agent has: as configured, and detected where nothing is configured.
+fn total(config: &Config) -> anyhow::Result<Claim> {
+    let text = config.agent.resources.as_deref().unwrap_or_default();
+    let mut stated: Stated = text.parse().context("understand agent.resources")?;
+    if let Some(range) = &config.agent.port_range {
+        let ports: Stated = format!("ports:[{range}]")
+            .parse()
+            .context("understand agent.port_range")?;
+        stated.ports = ports.ports;
+    }
+    let memory = rustix::system::sysinfo();
+    let readings = Readings {
+        online_cpus: std::thread::available_parallelism()
+            .ok()
+            .and_then(|count| u32::try_from(count.get()).ok()),
+        mem_total_bytes: memory.totalram.checked_mul(memory.mem_unit.into()),
+        disk_total_bytes: disk_total(&config.state_dir),
+    };
+    Ok(detection::detect(&readings, &stated))
+}
+
+async fn agent_info(config: &Config, store: &Store) -> anyhow::Result<AgentInfo> {
+    let hostname = match &config.agent.hostname {
+        Some(hostname) => hostname.clone(),
+        None => rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+    };
+    let proposed = format!("{}-S0", Uuid::new_v4());
+    let id = store
+        .agent_id(&proposed)
+        .await
+        .context("read the agent's id")?;
+    let attributes = match &config.agent.attributes {
+        Some(text) => attributes::parse(text).context("understand agent.attributes")?,
+        None => Default::default(),
+    };
+    Ok(AgentInfo {
+        id,
+        hostname,
+        attributes,
+    })
+}
+
+fn restore(config: &Config, agent: &AgentInfo, total: Claim) -> Restore {
+    let marathon = &config.marathon;
+    let scheduler_config = scheduler::Config {
+        max_running_deployments: marathon.max_running_deployments as usize,
+        launch_confirm_timeout: Duration::from_secs(
+            marathon.task_launch_confirm_timeout_seconds.into(),
+        ),
+        max_versions: marathon.max_versions as usize,
+        env_vars_prefix: marathon.env_vars_prefix.clone().unwrap_or_default(),
+        bridge_name: marathon.mesos_bridge_name.clone(),
+        ..scheduler::Config::new(agent.clone(), total.clone())
+    };
+    Box::new(move |saved: Saved, _now: Timestamp| {
+        let scheduler = Scheduler::restore(scheduler_config.clone(), saved)
+            .context("understand the stored state")?;
+        let mut agent = Agent::new(total.clone(), OFFER_TIMEOUT);
+        agent.recover(&scheduler.open_runs());
+        Ok((scheduler, agent))
+    })
+}
+
+/// Ids of instances and deployments: time-based, as Marathon's, with a node of this daemon's own.
+fn ids() -> Ids {
+    let node = Uuid::new_v4().into_bytes();
+    let node: [u8; 6] = [node[0] | 1, node[1], node[2], node[3], node[4], node[5]];
+    Box::new(move || Uuid::now_v1(&node))
+}
+
+fn recover(
+    scheduler: &Scheduler,
+    containerizer: &Containerizer,
+    executors: &LinuxExecutors,
+    rebooted: bool,
+) -> anyhow::Result<Vec<scheduler::Event>> {
+    let events = recovery::recover(scheduler, containerizer, executors, rebooted)?;
+    recovery::sweep(scheduler, containerizer);
+    Ok(events)
+}
+
+fn disk_total(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    stat.f_blocks.checked_mul(stat.f_frsize)
+}
+
+/// Moves the write-ahead log into the database when it has grown, off the path of commits.
+async fn checkpoint(store: Arc<Store>) {
+    let mut due = tokio::time::interval(CHECKPOINT_INTERVAL);
+    loop {
+        due.tick().await;
+        match store.wal_size_bytes() {
+            Ok(bytes) if bytes > store::WAL_LIMIT_BYTES => {
+                if let Err(error) = store.checkpoint().await {
+                    warn!(
+                        error = chain(&error),
+                        "failed to move the log into the database"
+                    );
+                }
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "failed to look at the database's log"),
+        }
+    }
+}
