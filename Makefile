@@ -1,0 +1,85 @@
+# Everything here only wraps cargo. `make run` and `make test` are all a new machine needs.
+
+SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
+CARGO    ?= cargo
+MONOPOD  := target/debug/monopod
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+LISTEN   ?= 127.0.0.1:8080
+PACKAGES := build-essential pkg-config libseccomp-dev
+NEXTEST  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: run stop build test check e2e soak bench db docs install deps clean-run
+
+# Builds, starts the daemon and launches an example pod.
+run: build
+	@$(SUDO) $(MONOPOD) info >/dev/null 2>&1 && echo "monopod is running already" || { \
+	  $(SUDO) mkdir -p /var/log && \
+	  $(SUDO) sh -c 'setsid $(MONOPOD) daemon --listen $(LISTEN) </dev/null >>/var/log/monopod.log 2>&1 &' && \
+	  for attempt in $$(seq 100); do $(SUDO) $(MONOPOD) info >/dev/null 2>&1 && break; sleep 0.1; done; \
+	  $(SUDO) $(MONOPOD) info >/dev/null 2>&1 || { tail -n 5 /var/log/monopod.log; echo "the daemon did not start; all it said is in /var/log/monopod.log"; exit 1; }; }
+	@$(SUDO) $(MONOPOD) pod show /hello >/dev/null 2>&1 || $(SUDO) $(MONOPOD) pod add --wait examples/hello.json
+	@echo; $(SUDO) $(MONOPOD) pod list
+	@echo; $(SUDO) $(MONOPOD) pod logs /hello --tail 5
+	@echo; echo "Look around with:  $(if $(SUDO),sudo )$(MONOPOD) pod show /hello"; \
+	echo "Stop it all with:  make stop"
+
+# Removes the example pod and stops the daemon that `make run` started.
+stop:
+	-@$(SUDO) $(MONOPOD) pod remove --wait /hello
+	-@$(SUDO) pkill -TERM -x -f '$(MONOPOD) daemon --listen $(LISTEN)'
+
+build: deps
+	$(CARGO) build --locked
+
+# Installs what is missing, and only then asks for root.
+deps:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install rustup (https://rustup.rs, or the package rustup), then try again"; exit 1; }
+	@if command -v dpkg-query >/dev/null; then \
+	  missing=$$(for package in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
+	  [ -z "$$missing" ] || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; }; \
+	else echo "not a Debian system: make sure that a C compiler, pkg-config and libseccomp's headers are installed"; fi
+
+# Every test this host can run. As root that includes real pods; without, those say that they are skipped.
+test: build
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --locked --workspace --no-fail-fast
+else
+	$(CARGO) test --locked --workspace --all-targets --no-fail-fast
+endif
+
+check: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) deny --version >/dev/null 2>&1 && $(CARGO) deny --locked check || echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"
+	$(MAKE) test
+
+# Real pods only.
+e2e: build
+	$(CARGO) test --locked --package e2e --no-fail-fast
+
+# Long campaigns.
+soak: build
+	MONOPOD_CHAOS_ROUNDS=200 $(CARGO) test --locked --package e2e --test chaos -- --nocapture
+
+# Times pods, beside crun and podman where they are installed.
+bench: deps
+	$(CARGO) build --locked --release
+	$(SUDO) target/release/bench
+
+# Renews the query data that checked SQL is compiled against. Only needed after SQL was changed.
+db:
+	@command -v sqlite3 >/dev/null || { echo "sqlite3 is missing: apt-get install sqlite3"; exit 1; }
+	@mkdir -p target .sqlx && rm -f target/schema.db .sqlx/query-*.json
+	cat migrations/*.sql | sqlite3 -bail target/schema.db
+	touch crates/store/src/lib.rs
+	SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx DATABASE_URL=sqlite://$(CURDIR)/target/schema.db $(CARGO) check --locked --package store
+	rm target/schema.db
+
+docs:
+	$(CARGO) doc --locked --workspace --no-deps
+
+install: deps
+	$(CARGO) build --locked --release --package monopod
+	install -D -m 0755 target/release/monopod $(DESTDIR)$(PREFIX)/bin/monopod
+	[ -e $(DESTDIR)/etc/monopod/monopod.toml ] || install -D -m 0644 config/monopod.toml $(DESTDIR)/etc/monopod/monopod.toml
