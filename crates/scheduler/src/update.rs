@@ -77,7 +77,7 @@ impl Scheduler {
         let (id, claim) = (instance.record.id.clone(), instance.claim());
         let asked = instance.record.goal != Goal::Running;
         let counted = backoff::is_counted(instance.record.condition);
-        self.end_tasks(&pod, run.instance, &outcome, turn.now);
+        let told_all = self.end_tasks(&pod, run.instance, &outcome, turn.now) == 0;
         self.refresh_condition(&pod, run.instance, turn.now);
         if !asked {
             let counted = counted || self.is_counted(&pod, run.instance);
@@ -91,6 +91,8 @@ impl Scheduler {
         self.out.holdings_moved = true;
         self.out.runs_forgotten.push(run);
         self.out.effects.push(Effect::Release(run));
+        // An executor that told of every task's end has done its work, however it ended itself.
+        let outcome = if told_all { RunOutcome::Completed } else { outcome };
         self.out.announce(Announcement::RunEnded {
             instance: id,
             run,
@@ -103,8 +105,14 @@ impl Scheduler {
         backoff::is_counted(self.pod(pod).instances[&uuid].record.condition)
     }
 
-    /// Gives an end to the tasks of which none was reported.
-    fn end_tasks(&mut self, pod: &PodId, uuid: Uuid, outcome: &RunOutcome, now: Timestamp) {
+    /// Gives an end to the tasks of which none was reported, and says how many those were.
+    fn end_tasks(
+        &mut self,
+        pod: &PodId,
+        uuid: Uuid,
+        outcome: &RunOutcome,
+        now: Timestamp,
+    ) -> usize {
         let timeout = self.config.launch_confirm_timeout;
         let instance = self.instance_mut(pod, uuid);
         let asked = instance.record.goal != Goal::Running;
@@ -130,10 +138,11 @@ impl Scheduler {
             task.message = message;
             ended.push((index, before));
         }
-        for (index, before) in ended {
-            self.mark_task(pod, uuid, index);
-            self.announce_task(pod, uuid, index, before);
+        for (index, before) in &ended {
+            self.mark_task(pod, uuid, *index);
+            self.announce_task(pod, uuid, *index, *before);
         }
+        ended.len()
     }
 
     fn close_run(&mut self, pod: &PodId, uuid: Uuid) {
