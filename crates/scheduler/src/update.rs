@@ -92,7 +92,11 @@ impl Scheduler {
         self.out.runs_forgotten.push(run);
         self.out.effects.push(Effect::Release(run));
         // An executor that told of every task's end has done its work, however it ended itself.
-        let outcome = if told_all { RunOutcome::Completed } else { outcome };
+        let outcome = if told_all {
+            RunOutcome::Completed
+        } else {
+            outcome
+        };
         self.out.announce(Announcement::RunEnded {
             instance: id,
             run,

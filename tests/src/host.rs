@@ -1,0 +1,516 @@
+//! One daemon and everything that belongs to it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::{
+    binary,
+    http::{self, Answer},
+    image,
+    kernel::{self, Process},
+    pods, wait_for,
+};
+
+/// How long a thing that takes moments may take on a busy machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A daemon with state, run directory, port, cgroup parent and name prefix of its own.
+#[derive(Debug)]
+pub struct Host {
+    directory: PathBuf,
+    name: String,
+    flags: Vec<String>,
+    daemon: Option<Child>,
+}
+
+impl Host {
+    /// Starts a daemon that offers plenty.
+    pub fn start() -> Self {
+        Self::start_with(&["--resources", "cpus:64;mem:65536;disk:65536"])
+    }
+
+    /// Starts a daemon with further flags.
+    ///
+    /// # Panics
+    /// It does not get ready.
+    pub fn start_with(flags: &[&str]) -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("mpt{}-{number}", std::process::id());
+        // Short, for the sake of socket paths.
+        let directory = PathBuf::from("/tmp").join(&name);
+        fs::create_dir(&directory).unwrap();
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut host = Self {
+            directory,
+            name,
+            flags,
+            daemon: None,
+        };
+        host.start_daemon();
+        host
+    }
+
+    /// Where state, run directory and files of the test are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The run directory.
+    pub fn run_dir(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
+    /// The state directory.
+    pub fn state_dir(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// The cgroup that all pods are below.
+    pub fn cgroup_parent(&self) -> &str {
+        &self.name
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub fn start_daemon(&mut self) {
+        self.spawn_daemon();
+        self.wait_until_ready();
+    }
+
+    /// Starts the daemon and returns at once.
+    pub fn spawn_daemon(&mut self) {
+        assert!(self.daemon.is_none(), "the daemon runs already");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .unwrap();
+        let child = Command::new(binary::monopod())
+            .arg("--run-dir")
+            .arg(self.run_dir())
+            .arg("daemon")
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .args(["--cgroup-parent", &self.name, "--name-prefix", &self.name])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--log-level",
+                "debug",
+                "--default-network-name",
+                "test",
+            ])
+            .args(["--config", "/dev/null"])
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn();
+        self.daemon = Some(child.unwrap());
+    }
+
+    /// Waits until the daemon answers.
+    pub fn wait_until_ready(&mut self) {
+        let socket = self.socket();
+        let deadline = Instant::now() + SOON;
+        loop {
+            if http::request(&socket, "GET", "/ping", None).is_ok_and(|answer| answer.status == 200)
+            {
+                return;
+            }
+            let ended = self
+                .daemon
+                .as_mut()
+                .and_then(|daemon| daemon.try_wait().unwrap());
+            if let Some(status) = ended {
+                self.daemon = None;
+                panic!("the daemon ended ({status}):\n{}", self.log_tail());
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the daemon is not ready:\n{}",
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills the daemon with SIGKILL.
+    pub fn kill_daemon(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+
+    /// The daemon's process id.
+    pub fn daemon_pid(&self) -> Option<i32> {
+        self.daemon
+            .as_ref()
+            .and_then(|daemon| i32::try_from(daemon.id()).ok())
+    }
+
+    /// Asks the daemon to stop and waits until it has.
+    pub fn stop_daemon(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else {
+            return;
+        };
+        let pid = i32::try_from(daemon.id()).ok().and_then(Pid::from_raw);
+        let _ = kill_process(pid.unwrap(), Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < deadline {
+            if daemon.try_wait().unwrap().is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = daemon.kill();
+        let _ = daemon.wait();
+        assert!(
+            std::thread::panicking(),
+            "the daemon did not stop:\n{}",
+            self.log_tail()
+        );
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.run_dir().join("monopod.sock")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.join("daemon.log")
+    }
+
+    /// The end of what the daemon logged.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// Sends a request that may fail because the daemon is killed meanwhile.
+    ///
+    /// # Errors
+    /// As [`http::request`].
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> std::io::Result<Answer> {
+        let body = body.map(Value::to_string);
+        http::request(&self.socket(), method, path, body.as_deref())
+    }
+
+    /// Sends a request.
+    ///
+    /// # Panics
+    /// There is no answer, or it is a 5xx.
+    #[track_caller]
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let text = body.map(Value::to_string);
+        self.request_text(method, path, text.as_deref())
+    }
+
+    /// Sends a request whose body may be anything.
+    ///
+    /// # Panics
+    /// As [`Self::request`].
+    #[track_caller]
+    pub fn request_text(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
+        let answer = http::request(&self.socket(), method, path, body);
+        let answer =
+            answer.unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.log_tail()));
+        assert!(
+            answer.status < 500,
+            "{method} {path}: {answer:?}\n{}",
+            self.log_tail()
+        );
+        answer
+    }
+
+    /// Adds a pod.
+    #[track_caller]
+    pub fn add(&self, pod: &Value) {
+        let answer = self.request("POST", "/v2/pods", Some(pod));
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+
+    /// Adds a pod and waits until it is stable; gives its status.
+    #[track_caller]
+    pub fn launch(&self, pod: &Value) -> Value {
+        self.add(pod);
+        self.wait_until_stable(pod["id"].as_str().unwrap())
+    }
+
+    /// Waits until the pod is stable with all its instances running and no deployment under way.
+    #[track_caller]
+    pub fn wait_until_stable(&self, id: &str) -> Value {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let status = self.status(id);
+            if is_settled(&status) && self.deployments().is_empty() {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{id} is not stable: {status:#}\n{}",
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The pod's status; null if there is no such pod.
+    #[track_caller]
+    pub fn status(&self, id: &str) -> Value {
+        let answer = self.request("GET", &format!("/v2/pods{id}::status"), None);
+        if answer.status == 404 {
+            Value::Null
+        } else {
+            answer.json()
+        }
+    }
+
+    /// Running deployments.
+    #[track_caller]
+    pub fn deployments(&self) -> Vec<Value> {
+        let answer = self.request("GET", "/v2/deployments", None).json();
+        answer.as_array().cloned().unwrap_or_default()
+    }
+
+    /// Removes a pod and waits until nothing of it is left.
+    #[track_caller]
+    pub fn remove(&self, id: &str) {
+        let answer = self.request("DELETE", &format!("/v2/pods{id}?force=true"), None);
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        wait_for(&format!("{id} is gone"), SOON, || {
+            self.status(id).is_null().then_some(())
+        });
+    }
+
+    /// What a container of the pod's latest run wrote to `stdout` or `stderr` so far.
+    pub fn log_of(&self, id: &str, container: &str, stream: &str) -> String {
+        let path = format!("/v2/pods{id}::logs?container={container}&stream={stream}");
+        let answer = self.request("GET", &path, None);
+        if answer.status == 200 {
+            answer.body
+        } else {
+            String::new()
+        }
+    }
+
+    /// Waits until a container wrote a line that `accept` takes.
+    #[track_caller]
+    pub fn wait_for_line(
+        &self,
+        id: &str,
+        container: &str,
+        accept: impl Fn(&str) -> bool,
+    ) -> String {
+        wait_for(&format!("a line of {container} of {id}"), SOON, || {
+            let log = self.log_of(id, container, "stdout");
+            let complete = log
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            complete
+                .map(str::trim_end)
+                .find(|line| accept(line))
+                .map(str::to_owned)
+        })
+    }
+
+    /// Waits for the probe's report.
+    #[track_caller]
+    pub fn report(&self, id: &str, container: &str) -> Value {
+        let line = self.wait_for_line(id, container, |line| line.starts_with('{'));
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Runs the command line against this daemon.
+    pub fn monopod(&self, arguments: &[&str]) -> Output {
+        Command::new(binary::monopod())
+            .arg("--run-dir")
+            .arg(self.run_dir())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Imports the probe's image, see [`pods::IMAGE`].
+    #[track_caller]
+    pub fn import_probe(&self) {
+        let layout = image::oci_layout(&self.directory, pods::IMAGE, None);
+        let body = json!({"path": layout, "name": pods::IMAGE});
+        let answer = self.request("POST", "/v2/images", Some(&body));
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+
+    /// All processes of pods, executors among them.
+    pub fn processes(&self) -> BTreeSet<Process> {
+        kernel::processes(&self.name)
+    }
+
+    /// Processes of containers, without executors.
+    pub fn container_processes(&self) -> BTreeSet<Process> {
+        self.processes()
+            .into_iter()
+            .filter(|process| process.cgroup.matches('/').count() >= 1 && !process.is_of_executor())
+            .collect()
+    }
+
+    /// Executors.
+    pub fn executors(&self) -> BTreeSet<Process> {
+        self.processes()
+            .into_iter()
+            .filter(Process::is_executor)
+            .collect()
+    }
+
+    /// Waits until no process, mount, cgroup, run directory or sandbox of any pod is left.
+    #[track_caller]
+    pub fn wait_until_clean(&self) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let left = self.leftovers(&BTreeSet::new());
+            if left.is_empty() {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "left over: {left:#?}\n{}",
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Everything that belongs to no instance of `known` (uuids): processes, cgroups, run directories, sandboxes; and
+    /// mounts that the host can see.
+    pub fn leftovers(&self, known: &BTreeSet<String>) -> Vec<String> {
+        let is_known = |name: &str| known.iter().any(|uuid| name.starts_with(uuid.as_str()));
+        let processes = self
+            .processes()
+            .into_iter()
+            .filter(|process| process.cgroup.contains('/') && !is_known(process.run()));
+        let mut left: Vec<_> = processes
+            .map(|process| format!("process {process:?}"))
+            .collect();
+        let ours = |name: &str| name == "leaving" || name == "keeper";
+        let cgroups = kernel::child_cgroups(&self.name).into_keys();
+        left.extend(
+            cgroups
+                .filter(|name| !ours(name) && !is_known(name))
+                .map(|name| format!("cgroup {name}")),
+        );
+        for directory in [
+            self.run_dir().join("runs"),
+            self.state_dir().join("sandboxes"),
+        ] {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if !is_known(&name) {
+                    left.push(format!("directory {}", entry.path().display()));
+                }
+            }
+        }
+        let mounts = kernel::mounts_below(&self.directory);
+        left.extend(
+            mounts
+                .into_iter()
+                .map(|path| format!("mount {}", path.display())),
+        );
+        left
+    }
+
+    fn remove_pods(&self) {
+        let Ok(answer) = self.try_request("GET", "/v2/pods", None) else {
+            return;
+        };
+        for pod in answer.json().as_array().into_iter().flatten() {
+            let id = pod["id"].as_str().unwrap_or_default();
+            let _ = self.try_request("DELETE", &format!("/v2/pods{id}?force=true"), None);
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline && !self.container_processes().is_empty() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn kill_leftovers(&self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let processes = self.processes();
+            if processes.is_empty() || Instant::now() > deadline {
+                return;
+            }
+            processes.iter().for_each(Process::kill);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Processes that ended keep their cgroups busy until somebody has reaped them.
+    fn remove_cgroups(&self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !kernel::remove_cgroups(&self.name) {
+            if Instant::now() > deadline {
+                eprintln!("cgroups {} are left: they are busy", self.name);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Removes the directory unless something is still mounted below it, which removal would reach through.
+    fn remove_directory(&self) {
+        for mount in kernel::mounts_below(&self.directory).iter().rev() {
+            let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
+        }
+        if kernel::mounts_below(&self.directory).is_empty() {
+            let _ = fs::remove_dir_all(&self.directory);
+        } else {
+            eprintln!(
+                "{} is left: something is mounted below it",
+                self.directory.display()
+            );
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the daemon's log ends:\n{}", self.log_tail());
+        }
+        if self.daemon.is_some() {
+            self.remove_pods();
+        }
+        self.stop_daemon();
+        self.kill_leftovers();
+        self.remove_cgroups();
+        self.remove_directory();
+    }
+}
+
+/// Whether the pod is stable and has exactly the instances it should, all running.
+pub fn is_settled(status: &Value) -> bool {
+    let instances = status["instances"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    status["status"] == "STABLE"
+        && status["spec"]["scaling"]["instances"] == json!(instances.len())
+        && instances
+            .iter()
+            .all(|instance| instance["status"] == "STABLE")
+}
