@@ -77,7 +77,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let restore = restore(&config, &agent_info, total(&config)?);
     let saved = store.load().await.context("read the stored state")?;
     let (mut scheduler, agent) = restore(saved, clock::now())?;
-    info!(resources = %agent.accounting(), "this host's resources");
+    info!(total = %agent.total().resources, "this host's resources");
 
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
     let executors = LinuxExecutors::new(Arc::clone(&containerizer), handle.clone());

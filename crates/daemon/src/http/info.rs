@@ -31,6 +31,7 @@ pub(super) async fn leader(State(api): Shared) -> Response {
 pub(super) async fn info(State(api): Shared) -> Response {
     let marathon = &api.config.marathon;
     let accounting = &api.handle.snapshot().accounting;
+    let commits = api.store.counters().await;
     Json(json!({
         "name": "marathon",
         "version": "1.11.0",
@@ -61,7 +62,9 @@ pub(super) async fn info(State(api): Shared) -> Response {
             "cgroupMode": api.cgroup_mode,
             "hostRootfs": api.config.runtime.host_rootfs,
             "agent": api.agent,
-            "resources": accounting.to_string(),
+            "resources": { "total": accounting.total.resources.to_string(),
+                "free": accounting.free.resources.to_string() },
+            "commits": { "durable": commits.full_commits, "normal": commits.normal_commits },
         },
     }))
     .into_response()
