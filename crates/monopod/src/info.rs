@@ -64,15 +64,18 @@ fn merge(answer: Value, address: &str) -> Value {
     Value::Object(info)
 }
 
-/// One line per fact; what has members of its own is left to `--json`.
+/// One line per fact; Marathon's whole answer is left to `--json`.
 fn render(info: &Value) -> String {
     let Value::Object(members) = info else {
         return String::new();
     };
-    let mut lines: Vec<(&String, String)> = members
-        .iter()
-        .filter_map(|(name, value)| Some((name, plain(value)?)))
-        .collect();
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for (name, value) in members.iter().filter(|(name, _)| *name != "marathon") {
+        let inner = value.as_object().into_iter().flatten();
+        let inner = inner.map(|(member, value)| (format!("{name}.{member}"), value));
+        let all = std::iter::once((name.clone(), value)).chain(inner);
+        lines.extend(all.filter_map(|(name, value)| Some((name, plain(value)?))));
+    }
     lines.sort();
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     lines

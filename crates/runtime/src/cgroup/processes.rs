@@ -126,8 +126,8 @@ impl Cgroups {
         for pid in pids.iter().flatten() {
             kill_one(*pid);
         }
-        if let Some(file) = &state {
-            write_unless_gone(file, "THAWED")?;
+        if let Some(dir) = state.as_deref().and_then(Path::parent) {
+            thaw(dir)?;
         }
         pids.map(drop)
     }
@@ -165,6 +165,15 @@ impl Cgroups {
             }
         }
     }
+}
+
+/// Thaws a cgroup and every one below it: whoever froze one of those may have been killed before it thawed it,
+/// and a signal acts on nothing that is frozen.
+fn thaw(dir: &Path) -> Result<(), CgroupError> {
+    for child in child_directories(dir)? {
+        thaw(&child)?;
+    }
+    write_unless_gone(&dir.join("freezer.state"), "THAWED")
 }
 
 /// Directories directly below; none if it is not there.

@@ -142,6 +142,8 @@ fn check_destroy(parent: &Parent) {
             .wait_empty(&run, Instant::now() + Duration::from_millis(5))
             .unwrap()
     );
+    // As an executor leaves it that is killed between freezing and thawing one of its containers.
+    freeze(cgroups, &leaf);
     cgroups.destroy(&run, soon()).unwrap();
     assert!(!cgroups.exists(&run));
     for child in &mut children {
@@ -151,6 +153,17 @@ fn check_destroy(parent: &Parent) {
             Some(9)
         );
     }
+}
+
+fn freeze(cgroups: &Cgroups, path: &str) {
+    let (file, word) = match cgroups.mode() {
+        Mode::V1 | Mode::Hybrid => {
+            let mount = cgroups.mount_of("freezer").unwrap();
+            (mount.join(path).join("freezer.state"), "FROZEN")
+        }
+        Mode::V2 => (cgroups.directory(path).join("cgroup.freeze"), "1"),
+    };
+    std::fs::write(&file, word).unwrap();
 }
 
 #[test]
