@@ -233,6 +233,49 @@ mod tests {
         assert_eq!(toml::from_str::<Config>("").unwrap(), config);
     }
 
+    /// The file that is installed, and that users read.
+    const DOCUMENTED: &str = include_str!("../../../config/monopod.toml");
+
+    #[test]
+    fn the_documented_file_has_every_key_with_its_default() {
+        assert_eq!(
+            toml::from_str::<Config>(DOCUMENTED).unwrap(),
+            Config::default()
+        );
+        let text = || Some("x".to_owned());
+        let complete = Config {
+            agent: AgentConfig {
+                resources: text(),
+                attributes: text(),
+                hostname: text(),
+                port_range: text(),
+            },
+            marathon: MarathonConfig {
+                default_network_name: text(),
+                env_vars_prefix: text(),
+                ..MarathonConfig::default()
+            },
+            ..Config::default()
+        };
+        let mut keys = Vec::new();
+        for (name, value) in toml::Table::try_from(complete).unwrap() {
+            match value {
+                toml::Value::Table(members) => keys.extend(members.into_iter().map(|(key, _)| key)),
+                _ => keys.push(name),
+            }
+        }
+        for key in keys {
+            let shown = |line: &str| {
+                line.trim_start_matches('#')
+                    .starts_with(&format!("{key} = "))
+            };
+            assert!(
+                DOCUMENTED.lines().any(shown),
+                "{key} is not in config/monopod.toml"
+            );
+        }
+    }
+
     #[test]
     fn refuses_what_would_be_dangerous_or_misspelt() {
         let check = |change: fn(&mut Config), word: &str| {

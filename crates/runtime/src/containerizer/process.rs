@@ -45,11 +45,16 @@ impl Identity {
         fs::rename(&fresh, path)
     }
 
+    /// Whether the process is there, ended and not yet waited for included.
+    pub(super) fn is_alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
     /// The process, if it is still the same one.
     pub(super) fn open(self) -> Option<OwnedFd> {
         let pid = Pid::from_raw(self.pid)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        (Self::of(self.pid) == Some(self)).then_some(pidfd)
+        self.is_alive().then_some(pidfd)
     }
 }
 

@@ -179,9 +179,15 @@ impl Containerizer {
         let deadline = Instant::now() + APPEAR_PATIENCE;
         loop {
             let open = |identity: Identity| Some((identity.pid, identity.open()?));
-            let recorded = Identity::recorded(&identity_file(&dir)).and_then(open);
-            let found = recorded.or_else(|| self.executor_in_cgroup(run).and_then(open));
-            if let Some((pid, pidfd)) = found {
+            let identity = match Identity::recorded(&identity_file(&dir)) {
+                // If this one is gone, whoever holds the lock is a child that outlived it, perhaps frozen.
+                Some(recorded) => Some(recorded),
+                None => self.executor_in_cgroup(run),
+            };
+            if identity.is_some_and(|identity| !identity.is_alive()) {
+                return None;
+            }
+            if let Some((pid, pidfd)) = identity.and_then(open) {
                 let socket = dir.socket();
                 return Some(Launched { pid, pidfd, socket });
             }

@@ -27,6 +27,14 @@ dir=$(sed 's/.*"run_dir":"\([^"]*\)".*/\1/' <&3)
 echo '{"version":1,"run":"00000000-0000-0000-0000-000000000001.1"}' > "$dir/journal"
 "#;
 
+/// Writes its header, waits until it is in its cgroup, and ends before a child that holds the run's lock, too.
+const LEAVES_A_CHILD: &str = r#"#!/bin/sh
+dir=$(sed 's/.*"run_dir":"\([^"]*\)".*/\1/' <&3)
+echo '{"version":1,"run":"00000000-0000-0000-0000-000000000001.1"}' > "$dir/journal"
+until grep -q /executor /proc/self/cgroup; do :; done
+sleep 300 &
+"#;
+
 /// A containerizer of its own; everything it made goes at the end, whatever happens.
 struct Fixture {
     containerizer: Option<Containerizer>,
@@ -218,6 +226,26 @@ fn a_run_that_is_over_is_not_launched_again() {
     let error = fixture.get().launch(&group).unwrap_err();
     assert!(matches!(error, LaunchError::Over { .. }), "{error}");
     assert!(fixture.get().layout().run(group.run).path().exists());
+}
+
+#[test]
+fn a_child_that_outlives_its_executor_is_not_taken_for_it() {
+    let Some(fixture) = Fixture::new("child", LEAVES_A_CHILD) else {
+        return;
+    };
+    let group = simple(1);
+    let launched = fixture.get().launch(&group).unwrap();
+    let executor = format!("{}/executor", fixture.cgroup(group.run));
+    fixture.cgroups.join(&executor, launched.pid).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    assert!(process::reap(&launched.pidfd, deadline));
+    assert_eq!(
+        fixture.cgroups.procs(&executor).unwrap().len(),
+        1,
+        "the child"
+    );
+    assert_eq!(fixture.state_of(group.run), "over");
+    assert!(fixture.cgroups.procs(&executor).unwrap().is_empty());
 }
 
 #[test]

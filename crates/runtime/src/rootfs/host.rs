@@ -240,7 +240,7 @@ mod tests {
 34 33 0:40 / /srv rw - tmpfs tmpfs rw
 35 27 8:4 / /var/lib/monopod rw - ext4 /dev/sda4 rw
 36 27 0:41 / /var/lib/docker/overlay2/a/merged rw - overlay overlay rw
-37 27 0:42 / /work/target/c rw - ext4 overlay rw
+37 27 0:42 / /srv/target/c rw - ext4 overlay rw
 ";
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
             ),
         ];
         for (access, expected) in cases {
-            let planned = submounts(&mounts, access, &covered, Path::new("/work/target"));
+            let planned = submounts(&mounts, access, &covered, Path::new("/srv/target"));
             let planned: Vec<_> = planned
                 .iter()
                 .map(|submount| (submount.path.to_str().unwrap(), submount.flags))

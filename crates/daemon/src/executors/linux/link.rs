@@ -25,8 +25,9 @@ use crate::{
     watch::{DirectoryWatch, readiness},
 };
 
-/// Within this time an executor must listen, or it is ended.
-const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+/// Within this time an executor must listen, and within it again say hello, or it is ended: what does not answer
+/// (frozen, stopped) cannot be asked to stop either.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 
 /// One executor, alive.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ enum Parted {
     Gone,
     /// The connection is gone; the executor may live.
     Lost(io::Error),
+    /// The executor's process is there, but does not answer.
+    Silent,
 }
 
 impl Link {
@@ -59,14 +62,15 @@ impl Link {
         handle: &Handle,
     ) -> String {
         loop {
-            let connected = tokio::time::timeout(LISTENS_WITHIN, self.connect(socket)).await;
+            let connected = tokio::time::timeout(ANSWERS_WITHIN, self.connect(socket)).await;
             let parted = match connected {
                 Ok(Ok(stream)) => self.converse(stream, &mut commands, handle).await,
                 Ok(Err(parted)) => parted,
-                Err(_) => return "the executor did not answer in time".to_owned(),
+                Err(_) => Parted::Silent,
             };
             match parted {
                 Parted::Gone => return self.reap(),
+                Parted::Silent => return "the executor did not answer in time".to_owned(),
                 Parted::Lost(error) => {
                     warn!(run.id = %self.run, %error, "lost an executor's connection; connecting again");
                 }
@@ -106,15 +110,20 @@ impl Link {
             return self.gone_or_lost(error).await;
         }
         let mut line = Vec::new();
+        let mut answered = false;
+        let patience = tokio::time::sleep(ANSWERS_WITHIN);
+        tokio::pin!(patience);
         loop {
             tokio::select! {
                 read = read_line(&mut reader, &mut line) => match read {
                     Ok(()) => {
+                        answered = true;
                         self.hear(&line, handle).await;
                         line.clear();
                     }
                     Err(error) => return self.gone_or_lost(error).await,
                 },
+                () = &mut patience, if !answered => return Parted::Silent,
                 Some(command) = commands.recv() => {
                     if let Err(error) = write(&mut writer, &command).await {
                         return self.gone_or_lost(error).await;
