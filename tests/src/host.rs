@@ -351,7 +351,7 @@ impl Host {
     /// Imports the probe's image, see [`pods::IMAGE`].
     #[track_caller]
     pub fn import_probe(&self) {
-        let layout = image::oci_layout(&self.directory, pods::IMAGE, None);
+        let layout = image::oci_layout(&self.directory, pods::IMAGE, image::Says::default());
         let body = json!({"path": layout, "name": pods::IMAGE});
         let answer = self.request("POST", "/v2/images", Some(&body));
         assert_eq!(answer.status, 201, "{}", answer.body);

@@ -10,13 +10,32 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 /// What the image's configuration says: report and hold, perhaps in a directory of its own.
-fn configuration(layer: &[u8], working_dir: Option<&str>) -> Vec<u8> {
+/// What an image says of its process.
+#[derive(Clone, Copy, Debug)]
+pub struct Says<'a> {
+    /// Its command; none where empty.
+    pub command: &'a [&'a str],
+    /// Where it runs.
+    pub working_dir: Option<&'a str>,
+}
+
+impl Default for Says<'_> {
+    /// Reports and holds.
+    fn default() -> Self {
+        Self {
+            command: &["/probe", "report", ",", "hold"],
+            working_dir: None,
+        }
+    }
+}
+
+fn configuration(layer: &[u8], says: Says<'_>) -> Vec<u8> {
     let config = json!({
         "architecture": "amd64", "os": "linux",
         "config": {
-            "Cmd": ["/probe", "report", ",", "hold"],
+            "Cmd": says.command,
             "Env": ["PATH=/bin:/", "FROM_IMAGE=yes"],
-            "WorkingDir": working_dir,
+            "WorkingDir": says.working_dir,
         },
         "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
     });
@@ -24,7 +43,7 @@ fn configuration(layer: &[u8], working_dir: Option<&str>) -> Vec<u8> {
 }
 
 /// Writes an OCI layout below `directory` that holds one image and gives its path.
-pub fn oci_layout(directory: &Path, name: &str, working_dir: Option<&str>) -> PathBuf {
+pub fn oci_layout(directory: &Path, name: &str, says: Says<'_>) -> PathBuf {
     let layout = directory.join("layout");
     fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
     let layer = layer();
@@ -36,7 +55,7 @@ pub fn oci_layout(directory: &Path, name: &str, working_dir: Option<&str>) -> Pa
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": blob(&configuration(&layer, working_dir), "application/vnd.oci.image.config.v1+json"),
+        "config": blob(&configuration(&layer, says), "application/vnd.oci.image.config.v1+json"),
         "layers": [blob(&layer, "application/vnd.oci.image.layer.v1.tar")],
     });
     let mut entry = blob(
@@ -55,10 +74,10 @@ pub fn oci_layout(directory: &Path, name: &str, working_dir: Option<&str>) -> Pa
 }
 
 /// Writes an archive below `directory` that holds one image and gives its path.
-pub fn docker_archive(directory: &Path, name: &str, working_dir: Option<&str>) -> PathBuf {
+pub fn docker_archive(directory: &Path, name: &str, says: Says<'_>) -> PathBuf {
     let path = directory.join("image.tar");
     let layer = layer();
-    let configuration = configuration(&layer, working_dir);
+    let configuration = configuration(&layer, says);
     let config_name = format!(
         "{}.json",
         digest(&configuration).trim_start_matches("sha256:")

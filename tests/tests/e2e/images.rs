@@ -7,14 +7,18 @@ use serde_json::{Value, json};
 fn both_kinds_of_source_are_imported_and_run_as_they_say() {
     needs_root!();
     let host = Host::start();
+    let says = image::Says {
+        working_dir: Some("/data"),
+        ..image::Says::default()
+    };
     let sources = [
         (
             "layout",
-            image::oci_layout(host.directory(), "from-layout:1", Some("/data")),
+            image::oci_layout(host.directory(), "from-layout:1", says),
         ),
         (
             "archive",
-            image::docker_archive(host.directory(), "from-archive:1", Some("/data")),
+            image::docker_archive(host.directory(), "from-archive:1", says),
         ),
     ];
     for (kind, path) in &sources {

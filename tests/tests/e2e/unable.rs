@@ -1,6 +1,10 @@
 //! Pods that cannot run say so.
 
-use e2e::{host::Host, needs_root, pods, wait_for};
+use e2e::{
+    host::Host,
+    image::{self, Says},
+    needs_root, pods, wait_for,
+};
 use serde_json::{Value, json};
 
 #[test]
@@ -73,7 +77,27 @@ fn what_cannot_be_started_is_told_by_name() {
     needs_root!();
     let host = Host::start();
     host.import_probe();
-    let cases: [Case; 4] = [
+    let import = |name: &str, says: Says<'_>| {
+        let archive = image::docker_archive(host.directory(), name, says);
+        let body = json!({ "path": archive });
+        assert_eq!(host.request("POST", "/v2/images", Some(&body)).status, 201);
+    };
+    import(
+        "silent:1",
+        Says {
+            command: &[],
+            ..Says::default()
+        },
+    );
+    let nowhere = Some("/probe/inside");
+    import(
+        "nowhere:1",
+        Says {
+            working_dir: nowhere,
+            ..Says::default()
+        },
+    );
+    let cases: [Case; 6] = [
         (
             "missing",
             |c| c["exec"]["command"]["argv"] = json!(["/nonesuch"]),
@@ -93,6 +117,19 @@ fn what_cannot_be_started_is_told_by_name() {
             "image",
             |c| c["image"]["id"] = json!("no-such-image:1"),
             &["no-such-image"],
+        ),
+        (
+            "silent",
+            |c| {
+                c["image"]["id"] = json!("silent:1");
+                c.as_object_mut().unwrap().remove("exec");
+            },
+            &["failing", "neither Entrypoint nor Cmd"],
+        ),
+        (
+            "nowhere",
+            |c| c["image"]["id"] = json!("nowhere:1"),
+            &["/probe/inside"],
         ),
     ];
     for (name, change, words) in cases {

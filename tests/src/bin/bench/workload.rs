@@ -178,7 +178,7 @@ pub(crate) fn archive(place: &Place) -> PathBuf {
     if path.exists() {
         path
     } else {
-        e2e::image::docker_archive(&place.state, IMAGE, None)
+        e2e::image::docker_archive(&place.state, IMAGE, e2e::image::Says::default())
     }
 }
 
