@@ -91,6 +91,7 @@ impl Chaos {
         let containers = ["x", "y"].map(|name| {
             let mut container = pods::probe_container(name, "append /w/starts , hold");
             container["volumeMounts"] = json!([{"name": "w", "mountPath": "/w"}]);
+            container["endpoints"] = json!([{"name": format!("{name}-port"), "hostPort": 0}]);
             container
         });
         let mut pod = pods::pod(id, &containers);
@@ -346,6 +347,18 @@ fn what_was_acknowledged_holds_however_the_daemon_dies() {
             .request("DELETE", &format!("/v2/pods{id}?force=true"), None);
     }
     chaos.host.wait_until_clean();
+    let info = chaos.host.request("GET", "/v2/info", None).json();
+    let (total, free) = (&info["monopod"]["total"], &info["monopod"]["free"]);
+    assert!(
+        total["ports"]
+            .as_str()
+            .is_some_and(|ports| ports.starts_with("[31000")),
+        "{info}"
+    );
+    assert_eq!(
+        free, total,
+        "everything that was held is free again, ports too"
+    );
 }
 
 #[test]

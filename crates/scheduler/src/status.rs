@@ -70,23 +70,22 @@ pub fn status_kind(view: &PodView) -> PodStatusKind {
     }
 }
 
-/// Why instances wait, each reason once with the number of instances; none if none waits for long.
+/// Why instances wait and how their last runs ended, each once with the number of instances; none if none waits
+/// for long.
 pub fn waiting_message(view: &PodView) -> Option<String> {
-    let mut reasons: BTreeMap<&WaitReason, usize> = BTreeMap::new();
-    for reason in view
-        .instances
-        .iter()
-        .filter_map(|instance| instance.waiting.as_ref())
-    {
-        if *reason != WaitReason::NextOffer {
-            *reasons.entry(reason).or_default() += 1;
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for instance in &view.instances {
+        if !matches!(instance.waiting, None | Some(WaitReason::NextOffer))
+            && let Some(message) = pending_message(instance)
+        {
+            *reasons.entry(message).or_default() += 1;
         }
     }
     let wanted = view.definition.scaling.instances();
     let told: Vec<_> = reasons
         .into_iter()
         .map(|(reason, count)| match wanted {
-            1 => reason.to_string(),
+            1 => reason,
             wanted => format!("{count} of {wanted} instances: {reason}"),
         })
         .collect();

@@ -6,7 +6,8 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use model::offer::Claim;
+use serde_json::{Value, json};
 
 use super::Shared;
 
@@ -62,10 +63,14 @@ pub(super) async fn info(State(api): Shared) -> Response {
             "cgroupMode": api.cgroup_mode,
             "hostRootfs": api.config.runtime.host_rootfs,
             "agent": api.agent,
-            "resources": { "total": accounting.total.resources.to_string(),
-                "free": accounting.free.resources.to_string() },
+            "total": resources(&accounting.total),
+            "free": resources(&accounting.free),
             "commits": { "durable": commits.full_commits, "normal": commits.normal_commits },
         },
     }))
     .into_response()
+}
+
+fn resources(claim: &Claim) -> Value {
+    json!({ "resources": claim.resources.to_string(), "ports": claim.ports.to_string() })
 }
