@@ -7,9 +7,12 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 LISTEN   ?= 127.0.0.1:8080
 PACKAGES := build-essential pkg-config libseccomp-dev
+# The binary that end-to-end tests run; they would build one themselves.
+export MONOPOD_BIN := $(CURDIR)/$(MONOPOD)
+
 NEXTEST  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: run stop build test check e2e soak bench db docs install deps clean-run
+.PHONY: run stop build test check e2e soak bench db docs install deps
 
 # Builds, starts the daemon and launches an example pod.
 run: build
@@ -56,11 +59,11 @@ check: deps
 
 # Real pods only.
 e2e: build
-	$(CARGO) test --locked --package e2e --no-fail-fast
+	$(CARGO) test --locked --workspace --test e2e --test chaos --no-fail-fast
 
 # Long campaigns.
 soak: build
-	MONOPOD_CHAOS_ROUNDS=200 $(CARGO) test --locked --package e2e --test chaos -- --nocapture
+	MONOPOD_CHAOS_ROUNDS=200 $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
 
 # Times pods, beside crun and podman where they are installed.
 bench: deps
