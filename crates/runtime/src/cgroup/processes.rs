@@ -76,7 +76,12 @@ impl Cgroups {
             self.kill(path)?;
             let slice = deadline.min(Instant::now() + WAIT_SLICE);
             if self.wait_empty(path, slice)? {
-                return self.remove(path, deadline);
+                let slice = deadline.min(Instant::now() + WAIT_SLICE);
+                match self.remove(path, slice) {
+                    // Somebody joined after the look: to be killed as well.
+                    Err(_) if Instant::now() < deadline => continue,
+                    result => return result,
+                }
             }
             if Instant::now() >= deadline {
                 return Err(CgroupError::NotEmpty {

@@ -211,10 +211,11 @@ impl Containerizer {
         let deadline = Instant::now() + END_PATIENCE;
         let dir = self.layout.run(run);
         let executor = Identity::recorded(&identity_file(&dir)).and_then(Identity::open);
+        // First, so that one that was spawned just now does not join the cgroup while it is removed.
+        executor.iter().for_each(process::kill);
         loop {
             self.cgroups.destroy(&self.cgroup_of(run), deadline)?;
             if let Some(pidfd) = &executor {
-                process::kill(pidfd);
                 process::reap(pidfd, deadline);
             }
             let held = lock::is_held(&dir.lock()).map_err(|source| DestroyError::Io {
