@@ -134,6 +134,9 @@ fn the_verbs_print_what_scripts_expect() {
     assert_eq!(shown["status"], "STABLE");
 
     host.wait_for_line("/shop/web", "a", |line| line == "out");
+    e2e::wait_for("what a says to stderr", e2e::host::SOON, || {
+        (host.log_of("/shop/web", "a", "stderr") == "err\n").then_some(())
+    });
     let logs = host.monopod(&["pod", "logs", "shop/web", "--container", "a"]);
     assert_eq!(
         (stdout(&logs), stderr(&logs)),
