@@ -54,7 +54,10 @@ endif
 check: deps
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) deny --version >/dev/null 2>&1 && $(CARGO) deny --locked check || echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	  $(CARGO) deny --locked check licenses bans sources && \
+	  { $(CARGO) deny --locked fetch db >/dev/null 2>&1 && $(CARGO) deny --locked check advisories || echo "SKIPPED: advisories, their database cannot be fetched"; }; \
+	else echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"; fi
 	$(MAKE) test
 
 # Real pods only.
