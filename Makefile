@@ -45,6 +45,7 @@ deps:
 
 # Every test this host can run. As root that includes real pods; without, those say that they are skipped.
 test: build
+	@[ "$$(id -u)" = 0 ] || echo "SKIPPED, because this is not root: every test that runs real pods. They pass without having tested anything."
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
 else

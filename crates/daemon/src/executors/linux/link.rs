@@ -167,7 +167,10 @@ impl Link {
                 (None, Some(signal)) => format!("the executor was ended by signal {signal}"),
                 (None, None) => "the executor ended".to_owned(),
             },
-            Ok(None) | Err(_) => "the executor ended".to_owned(),
+            // Whose child it was knows: the daemon that launched it.
+            Ok(None) | Err(_) => {
+                "the executor ended, how is not known: another daemon launched it".to_owned()
+            }
         }
     }
 }
