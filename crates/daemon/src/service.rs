@@ -59,6 +59,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let started = std::time::Instant::now();
     config.check()?;
+    anyhow::ensure!(
+        rustix::process::geteuid().is_root(),
+        "the daemon makes namespaces, mounts and cgroups: start it as root"
+    );
     let layout = Layout {
         state_dir: config.state_dir.clone(),
         run_dir: config.run_dir.clone(),
