@@ -259,9 +259,10 @@ mod tests {
         };
         let mut keys = Vec::new();
         for (name, value) in toml::Table::try_from(complete).unwrap() {
-            match value {
-                toml::Value::Table(members) => keys.extend(members.into_iter().map(|(key, _)| key)),
-                _ => keys.push(name),
+            if let toml::Value::Table(members) = value {
+                keys.extend(members.into_iter().map(|(key, _)| key));
+            } else {
+                keys.push(name);
             }
         }
         for key in keys {
