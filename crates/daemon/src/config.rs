@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -190,7 +190,7 @@ impl Config {
                 problem: problem.to_owned(),
             })
         };
-        if !is_loopback(self.listen.ip()) {
+        if !self.listen.ip().is_loopback() {
             return refuse(
                 "listen",
                 "must be a loopback address: the API is as powerful as root",
@@ -214,10 +214,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-fn is_loopback(address: IpAddr) -> bool {
-    address.is_loopback()
 }
 
 #[cfg(test)]

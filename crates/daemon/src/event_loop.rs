@@ -44,7 +44,7 @@ pub(crate) type Ids = Box<dyn FnMut() -> Uuid + Send>;
 
 /// Makes scheduler and agent anew from what is stored: at start, and after a failed commit.
 pub(crate) type Restore =
-    Box<dyn Fn(model::record::Saved, Timestamp) -> anyhow::Result<(Scheduler, Agent)> + Send>;
+    Box<dyn Fn(model::record::Saved) -> anyhow::Result<(Scheduler, Agent)> + Send>;
 
 /// The loop and what it owns.
 pub(crate) struct EventLoop<E> {
@@ -241,9 +241,8 @@ impl<E: Executors> EventLoop<E> {
             let _ = reply.send(answer);
         }
         self.retry = decisions.observed;
-        let now = (self.clock)();
         match self.store.load().await {
-            Ok(saved) => match (self.restore)(saved, now) {
+            Ok(saved) => match (self.restore)(saved) {
                 Ok((scheduler, agent)) => {
                     self.scheduler = scheduler;
                     self.agent = agent;

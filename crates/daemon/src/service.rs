@@ -13,7 +13,6 @@ use model::{
     offer::{AgentInfo, Claim},
     pod::{Feature, Settings},
     record::Saved,
-    time::Timestamp,
 };
 use runtime::{
     containerizer::{self, Containerizer},
@@ -80,7 +79,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let agent_info = agent_info(&config, &store).await?;
     let restore = restore(&config, &agent_info, total(&config)?);
     let saved = store.load().await.context("read the stored state")?;
-    let (mut scheduler, agent) = restore(saved, clock::now())?;
+    let (mut scheduler, agent) = restore(saved)?;
     info!(total = %agent.total().resources, "this host's resources");
 
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
@@ -253,7 +252,7 @@ fn restore(config: &Config, agent: &AgentInfo, total: Claim) -> Restore {
         bridge_name: marathon.mesos_bridge_name.clone(),
         ..scheduler::Config::new(agent.clone(), total.clone())
     };
-    Box::new(move |saved: Saved, _now: Timestamp| {
+    Box::new(move |saved: Saved| {
         let scheduler = Scheduler::restore(scheduler_config.clone(), saved)
             .context("understand the stored state")?;
         let mut agent = Agent::new(total.clone(), OFFER_TIMEOUT);

@@ -99,7 +99,7 @@ impl World {
 
     async fn start(&self) -> Daemon {
         let store = Arc::new(Store::open(&self.database()).await.unwrap());
-        let restore: Restore = Box::new(|saved, _| {
+        let restore: Restore = Box::new(|saved| {
             let info = AgentInfo {
                 id: "a-S0".to_owned(),
                 hostname: "here".to_owned(),
@@ -125,7 +125,7 @@ impl World {
         let ids = Arc::clone(&self.ids);
         let ids: Ids =
             Box::new(move || Uuid::from_u128(ids.fetch_add(1, Ordering::Relaxed).into()));
-        let (mut scheduler, agent) = restore(store.load().await.unwrap(), clock()).unwrap();
+        let (mut scheduler, agent) = restore(store.load().await.unwrap()).unwrap();
         let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
         let event_loop = EventLoop {
             scheduler,
