@@ -6,7 +6,7 @@ MONOPOD  := target/debug/monopod
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 LISTEN   ?= 127.0.0.1:8080
-PACKAGES := build-essential pkg-config libseccomp-dev
+PACKAGES := build-essential pkg-config libseccomp-dev libelf-dev zlib1g-dev
 # The binary that end-to-end tests run; they would build one themselves.
 export MONOPOD_BIN := $(CURDIR)/$(MONOPOD)
 
