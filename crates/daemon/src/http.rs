@@ -29,7 +29,7 @@ use runtime::{containerizer::Containerizer, layout::Layout};
 use store::Store;
 
 use self::{access::Access, error::ApiError};
-use crate::{config::Config, handle::Handle};
+use crate::{conditions::Conditions, config::Config, handle::Handle};
 
 /// The largest request body, in bytes: far above any real pod definition.
 const BODY_LIMIT: usize = 2 * 1024 * 1024;
@@ -55,6 +55,8 @@ pub struct Api {
     pub cgroup_mode: String,
     /// `host:port` under which TCP listens.
     pub leader: String,
+    /// What is wrong right now.
+    pub conditions: Conditions,
 }
 
 /// What axum hands to handlers.

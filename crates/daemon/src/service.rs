@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     clock,
+    conditions::Conditions,
     config::Config,
     event_loop::{EventLoop, Ids, Restore, chain},
     executors::linux::LinuxExecutors,
@@ -82,6 +83,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (mut scheduler, agent) = restore(saved)?;
     info!(total = %agent.total().resources, "this host's resources");
 
+    let conditions = Conditions::default();
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
     let executors = LinuxExecutors::new(Arc::clone(&containerizer), handle.clone());
     let first = recover(&scheduler, &containerizer, &executors, rebooted)?;
@@ -99,6 +101,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         settings: settings(&config),
         agent: agent_info,
         leader: address.to_string(),
+        conditions,
         config,
     });
     let router = http::router(api, Arc::new(Access { token, group }));

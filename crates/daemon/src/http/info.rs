@@ -65,6 +65,7 @@ pub(super) async fn info(State(api): Shared) -> Response {
             "agent": api.agent,
             "total": resources(&accounting.total),
             "free": resources(&accounting.free),
+            "conditions": api.conditions.list(),
             "commits": { "durable": commits.full_commits, "normal": commits.normal_commits },
         },
     }))

@@ -1,0 +1,152 @@
+//! What is wrong with this host or this daemon right now: shown by `/v2/info`, `monopod doctor` and `/metrics`.
+//!
+//! A condition is raised by whoever sees it and cleared by the same once it is over. Not to be mixed up with the
+//! condition of an instance ([`model::state::Condition`]).
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use model::time::Timestamp;
+use serde::Serialize;
+use tracing::{info, warn};
+
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $variant:ident = $text:literal),+ $(,)?) => {
+        /// What can be wrong. A kind is there at most once at a time; its text tells the particulars.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        pub enum Kind {
+            $($(#[$meta])* #[serde(rename = $text)] $variant,)+
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The kind as documents and metrics write it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The state directory's file system has little room or few inodes left.
+    StateDiskLow = "state_disk_low",
+    /// The run directory's file system has little room or few inodes left.
+    RunDiskLow = "run_disk_low",
+    /// Turns cannot be stored: new work is refused.
+    StoreFailing = "store_failing",
+    /// Commits take so long that requests wait.
+    StoreSlow = "store_slow",
+    /// What containers wrote could not be kept.
+    LogLoss = "log_loss",
+    /// Launches fail for lack of processes, descriptors, keys or watches.
+    HostExhausted = "host_exhausted",
+    /// The wall clock jumped.
+    ClockStepped = "clock_stepped",
+    /// The host now has less than running pods hold.
+    OverCommitted = "over_committed",
+    /// Part of what was to be recovered at start could not be used.
+    RecoveryIncomplete = "recovery_incomplete",
+    /// What is to be collected cannot be removed.
+    CollectionFailing = "collection_failing",
+    /// A configuration or certificate that was read again is refused; the one before is in force.
+    ReloadRefused = "reload_refused",
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that is wrong right now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Degraded {
+    /// What.
+    pub kind: Kind,
+    /// When it began.
+    pub since: Timestamp,
+    /// The particulars and what can be done, for a person.
+    pub text: String,
+}
+
+/// Everything that is wrong right now; cheap to clone, all clones are one set.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions(Arc<Mutex<BTreeMap<Kind, Degraded>>>);
+
+impl Conditions {
+    /// Notes that something is wrong. While it lasts, `text` may change; `since` and the log line stay the first.
+    pub fn raise(&self, kind: Kind, text: impl Into<String>, now: Timestamp) {
+        let text = text.into();
+        let mut set = self.lock();
+        if let Some(present) = set.get_mut(&kind) {
+            present.text = text;
+            return;
+        }
+        warn!(condition = kind.as_str(), "{text}");
+        let since = now;
+        set.insert(kind, Degraded { kind, since, text });
+    }
+
+    /// Notes that it is over; nothing happens if it was not raised.
+    pub fn clear(&self, kind: Kind) {
+        if let Some(over) = self.lock().remove(&kind) {
+            info!(condition = kind.as_str(), "over: {}", over.text);
+        }
+    }
+
+    /// One condition, if it is there.
+    pub fn get(&self, kind: Kind) -> Option<Degraded> {
+        self.lock().get(&kind).cloned()
+    }
+
+    /// All of them, in the order of [`Kind::ALL`].
+    pub fn list(&self) -> Vec<Degraded> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Kind, Degraded>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_keeps_its_beginning_until_it_is_cleared() {
+        let conditions = Conditions::default();
+        let at = Timestamp::from_millis;
+        conditions.raise(Kind::StoreFailing, "disk full", at(1));
+        conditions.raise(Kind::StateDiskLow, "1 % left", at(2));
+        conditions
+            .clone()
+            .raise(Kind::StateDiskLow, "0 % left", at(3));
+        let told: Vec<_> = conditions
+            .list()
+            .into_iter()
+            .map(|degraded| (degraded.kind.as_str(), degraded.since, degraded.text))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("state_disk_low", at(2), "0 % left".to_owned()),
+                ("store_failing", at(1), "disk full".to_owned()),
+            ]
+        );
+        conditions.clear(Kind::StateDiskLow);
+        conditions.clear(Kind::LogLoss);
+        assert_eq!(conditions.list().len(), 1);
+        assert!(conditions.get(Kind::StateDiskLow).is_none());
+        let json = serde_json::to_value(conditions.get(Kind::StoreFailing)).unwrap();
+        assert_eq!(json["kind"], "store_failing");
+    }
+}
