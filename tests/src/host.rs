@@ -30,6 +30,12 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub struct Host {
     directory: PathBuf,
     name: String,
+    /// The executable; [`Host::use_binary`] changes it.
+    binary: PathBuf,
+    /// The run directory's name; [`Host::use_run_dir`] changes it.
+    run_dir: &'static str,
+    /// The cgroup parent; [`Host::use_cgroup_parent`] changes it.
+    parent: String,
     flags: Vec<String>,
     daemon: Option<Child>,
 }
@@ -53,6 +59,9 @@ impl Host {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let mut host = Self {
             directory,
+            binary: binary::monopod().to_owned(),
+            run_dir: "run",
+            parent: name.clone(),
             name,
             flags,
             daemon: None,
@@ -68,7 +77,7 @@ impl Host {
 
     /// The run directory.
     pub fn run_dir(&self) -> PathBuf {
-        self.directory.join("run")
+        self.directory.join(self.run_dir)
     }
 
     /// The state directory.
@@ -79,6 +88,41 @@ impl Host {
     /// The cgroup that all pods are below.
     pub fn cgroup_parent(&self) -> &str {
         &self.name
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.state_dir().join("monopod.db")
+    }
+
+    /// Lets the next daemon have these flags instead of those before.
+    pub fn use_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
+    /// Lets the next daemon be this executable.
+    pub fn use_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
+    }
+
+    /// Lets the next daemon have another run directory.
+    pub fn use_run_dir(&mut self, name: &'static str) {
+        self.run_dir = name;
+    }
+
+    /// Lets the next daemon have another cgroup parent, below the one before.
+    pub fn use_cgroup_parent(&mut self, name: &str) {
+        self.parent = format!("{}/{name}", self.name);
+    }
+
+    /// Starts a daemon that must refuse, and gives what it said.
+    #[track_caller]
+    pub fn refused_daemon(&mut self) -> String {
+        self.spawn_daemon();
+        let mut daemon = self.daemon.take().unwrap();
+        let status = wait_for("the daemon to refuse", SOON, || daemon.try_wait().unwrap());
+        assert_eq!(status.code(), Some(1), "{}", self.log_tail());
+        self.log_tail()
     }
 
     /// Starts the daemon and waits until it answers.
@@ -95,13 +139,13 @@ impl Host {
             .append(true)
             .open(self.log())
             .unwrap();
-        let child = Command::new(binary::monopod())
+        let child = Command::new(&self.binary)
             .arg("--run-dir")
             .arg(self.run_dir())
             .arg("daemon")
             .arg("--state-dir")
             .arg(self.state_dir())
-            .args(["--cgroup-parent", &self.name, "--name-prefix", &self.name])
+            .args(["--cgroup-parent", &self.parent, "--name-prefix", &self.name])
             .args([
                 "--listen",
                 "127.0.0.1:0",

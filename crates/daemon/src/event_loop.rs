@@ -76,7 +76,6 @@ struct Decisions {
 impl<E: Executors> EventLoop<E> {
     /// Turns until `stop`.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        self.turn(Vec::new()).await;
         loop {
             let mut messages = Vec::new();
             let wake = self.sleep_until_wake();

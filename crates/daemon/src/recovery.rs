@@ -3,100 +3,162 @@
 //! Running containers are not touched. What ended meanwhile is told to the loop, what was decided but never
 //! launched is launched, what nobody wants is destroyed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use model::{
     id::RunId,
     update::{RunOutcome, RunOver},
 };
-use runtime::containerizer::{Containerizer, FoundState, Known};
+use runtime::containerizer::{Containerizer, FoundState, Known, Swept};
 use scheduler::{Event, Scheduler};
 use store::{Setting, Store};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::{
     event_loop::chain,
     executors::{Executors as _, linux::LinuxExecutors},
 };
 
-/// Whether the host restarted since the store was last used; remembers this boot.
-pub(crate) async fn rebooted(store: &Store) -> anyhow::Result<bool> {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .context("read the kernel's boot id")?
-        .trim()
-        .to_owned();
-    let before = store.setting(Setting::BootId).await?;
-    if before.as_deref() != Some(boot.as_str()) {
-        store.put_setting(Setting::BootId, &boot).await?;
-    }
-    Ok(before.is_some_and(|before| before != boot))
+/// How long the start waits for what nobody knows to be gone; the rest is removed while the daemon works.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The boot that the store was last used in, and this one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Boots {
+    before: Option<Uuid>,
+    now: Uuid,
 }
 
-/// Looks at every run that left a trace, and follows, concludes, launches or destroys it. Returns what the
-/// loop must hear first.
-pub(crate) fn recover(
-    scheduler: &Scheduler,
-    containerizer: &Containerizer,
-    executors: &LinuxExecutors,
-    rebooted: bool,
-) -> anyhow::Result<Vec<Event>> {
-    let open: BTreeSet<RunId> = scheduler
-        .open_runs()
-        .iter()
-        .map(|placed| placed.run)
-        .collect();
-    let mut seen = BTreeSet::new();
-    let mut events = Vec::new();
-    for found in containerizer.recover().context("look for runs")? {
-        let run = found.run;
-        seen.insert(run);
-        match found.state {
-            FoundState::Alive(executor) if open.contains(&run) => {
-                info!(run.id = %run, process.id = executor.pid, "found a run alive");
-                executors.adopt(run, executor);
-            }
-            FoundState::Over if open.contains(&run) => {
-                info!(run.id = %run, "found a run that ended while the daemon was away");
-                executors.conclude(run);
-            }
-            FoundState::NotStarted if open.contains(&run) => {
-                events.extend(launch_again(scheduler, executors, run));
-            }
+impl Boots {
+    /// Reads both.
+    pub(crate) async fn read(store: &Store) -> anyhow::Result<Self> {
+        let before = store.setting(Setting::BootId).await?;
+        Ok(Self {
+            before: before.and_then(|before| before.parse().ok()),
+            now: runtime::boot::id().context("read the kernel's boot id")?,
+        })
+    }
+
+    /// Whether the host restarted since the store was last used.
+    pub(crate) fn differ(&self) -> bool {
+        self.before.is_some_and(|before| before != self.now)
+    }
+
+    /// Remembers this boot. To be called once what the restart ended is stored: else a daemon killed in between would
+    /// not know any more why nothing runs.
+    pub(crate) async fn remember(&self, store: &Store) -> anyhow::Result<()> {
+        if self.before != Some(self.now) {
+            store
+                .put_setting(Setting::BootId, &self.now.to_string())
+                .await
+                .context("remember this boot")?;
+        }
+        Ok(())
+    }
+}
+
+/// Brings the open runs of the store and those of this host together.
+#[derive(Debug)]
+pub(crate) struct Recovery<'a> {
+    pub(crate) scheduler: &'a Scheduler,
+    pub(crate) containerizer: &'a Containerizer,
+    pub(crate) executors: &'a LinuxExecutors,
+    /// Whether the host restarted: what ended, ended by that.
+    pub(crate) rebooted: bool,
+}
+
+impl Recovery<'_> {
+    /// Looks at every run that left a trace, and follows, concludes or launches it. Returns what the loop must hear
+    /// first. A run that makes no sense is ended and told with its reason; no run keeps the daemon from its start.
+    pub(crate) fn recover(&self) -> anyhow::Result<Vec<Event>> {
+        let open = self.scheduler.open_runs();
+        let open: BTreeSet<RunId> = open.iter().map(|placed| placed.run).collect();
+        let mut seen = BTreeSet::new();
+        let mut events = Vec::new();
+        for found in self.containerizer.recover().context("look for runs")? {
             // The sweep destroys what nobody knows.
-            FoundState::Alive(_) | FoundState::Over | FoundState::NotStarted => {}
+            if open.contains(&found.run) {
+                seen.insert(found.run);
+                events.extend(self.take_up(found.run, found.state));
+            }
         }
+        for run in open.difference(&seen) {
+            events.extend(self.missing(*run));
+        }
+        Ok(events)
     }
-    for run in open.difference(&seen) {
-        if rebooted {
-            let over = RunOver {
-                run: *run,
-                outcome: RunOutcome::HostRebooted,
-            };
-            events.push(Event::RunOver(over));
+
+    fn take_up(&self, run: RunId, state: FoundState) -> Option<Event> {
+        match state {
+            FoundState::Alive(executor) => {
+                info!(run.id = %run, process.id = executor.pid, "found a run alive");
+                self.executors.adopt(run, executor);
+            }
+            FoundState::Hidden => {
+                info!(run.id = %run, "found a run whose executor is not to be seen");
+                let group = self.scheduler.task_group(run);
+                let group = group.filter(|_| !self.scheduler.was_heard_of(run));
+                self.executors.resolve(run, group);
+            }
+            FoundState::Over => {
+                info!(run.id = %run, "found a run that ended while the daemon was away");
+                self.conclude(run, "the executor died while the daemon was away");
+            }
+            FoundState::NotStarted if self.scheduler.was_heard_of(run) => {
+                warn!(run.id = %run, "found a run whose run directory lost its journal");
+                self.conclude(run, "its run directory lost its journal");
+            }
+            FoundState::NotStarted => return self.launch_again(run),
+            FoundState::Damaged { source } => {
+                warn!(run.id = %run, error = chain(&source), "found a run whose run directory is damaged");
+                let message = format!("its run directory is damaged: {}", chain(&source));
+                self.conclude(run, &message);
+            }
+        }
+        None
+    }
+
+    /// A run without a run directory: never begun, or ended by a restart of the host, which empties `/run`.
+    fn missing(&self, run: RunId) -> Option<Event> {
+        if self.rebooted {
+            let outcome = RunOutcome::HostRebooted;
+            return Some(Event::RunOver(RunOver { run, outcome }));
+        }
+        if self.scheduler.was_heard_of(run) {
+            warn!(run.id = %run, "the run directory of a run is gone");
+            self.conclude(run, "its run directory is gone");
+            return None;
+        }
+        self.launch_again(run)
+    }
+
+    fn conclude(&self, run: RunId, message: &str) {
+        let outcome = if self.rebooted {
+            RunOutcome::HostRebooted
         } else {
-            events.extend(launch_again(scheduler, executors, *run));
+            let message = message.to_owned();
+            RunOutcome::ExecutorDied { message }
+        };
+        self.executors.conclude(run, outcome);
+    }
+
+    /// The launch was stored, but not carried out before the daemon died.
+    fn launch_again(&self, run: RunId) -> Option<Event> {
+        if let Some(group) = self.scheduler.task_group(run) {
+            info!(run.id = %run, "launches a run that was decided before");
+            self.executors.launch(group);
+            return None;
         }
+        let message = "no longer wanted when the daemon came back".to_owned();
+        let outcome = RunOutcome::NotLaunched { message };
+        Some(Event::RunOver(RunOver { run, outcome }))
     }
-    Ok(events)
 }
 
-/// The launch was stored, but not carried out before the daemon died.
-fn launch_again(scheduler: &Scheduler, executors: &LinuxExecutors, run: RunId) -> Option<Event> {
-    if let Some(group) = scheduler.task_group(run) {
-        info!(run.id = %run, "launches a run that was decided before");
-        executors.launch(Arc::clone(&group));
-        return None;
-    }
-    let message = "no longer wanted when the daemon came back".to_owned();
-    Some(Event::RunOver(RunOver {
-        run,
-        outcome: RunOutcome::NotLaunched { message },
-    }))
-}
-
-/// Destroys what nobody knows: runs, cgroups below our parent, sandboxes.
-pub(crate) fn sweep(scheduler: &Scheduler, containerizer: &Containerizer) {
+/// Destroys what nobody knows: runs, cgroups below our parent, sandboxes. What takes long goes on behind the caller.
+pub(crate) async fn sweep(scheduler: &Scheduler, containerizer: &Arc<Containerizer>) {
     let known = Known {
         runs: scheduler
             .open_runs()
@@ -108,7 +170,16 @@ pub(crate) fn sweep(scheduler: &Scheduler, containerizer: &Containerizer) {
             .map(|instance| instance.uuid)
             .collect(),
     };
-    let swept = containerizer.sweep(&known);
+    // Found now, while nothing new is launched; removed whenever.
+    let unknown = containerizer.find_unknown(&known);
+    let containerizer = Arc::clone(containerizer);
+    let removal = tokio::task::spawn_blocking(move || tell(&containerizer.remove(unknown)));
+    if tokio::time::timeout(SWEEP_PATIENCE, removal).await.is_err() {
+        info!("what nobody knows is still being removed");
+    }
+}
+
+fn tell(swept: &Swept) {
     for run in &swept.runs {
         info!(run.id = %run, "removed a run that nobody knows");
     }

@@ -75,7 +75,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("open the database {}", database.display()))?;
     let store = Arc::new(store);
     let token = access::token(&config.state_dir)?;
-    let rebooted = recovery::rebooted(&store).await?;
+    let boots = recovery::Boots::read(&store).await?;
 
     let agent_info = agent_info(&config, &store).await?;
     let restore = restore(&config, &agent_info, total(&config)?);
@@ -86,7 +86,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let conditions = Conditions::default();
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
     let executors = LinuxExecutors::new(Arc::clone(&containerizer), handle.clone());
-    let first = recover(&scheduler, &containerizer, &executors, rebooted)?;
+    let recovery = recovery::Recovery {
+        scheduler: &scheduler,
+        containerizer: &containerizer,
+        executors: &executors,
+        rebooted: boots.differ(),
+    };
+    let first = recovery.recover()?;
+    recovery::sweep(&scheduler, &containerizer).await;
 
     let group = listener::group_id(&config.socket_group);
     let socket = config.run_dir.join("monopod.sock");
@@ -107,7 +114,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let router = http::router(api, Arc::new(Access { token, group }));
 
     let (finish, stop_loop) = (CancellationToken::new(), CancellationToken::new());
-    let event_loop = EventLoop {
+    let mut event_loop = EventLoop {
         scheduler,
         agent,
         store: Arc::clone(&store),
@@ -119,6 +126,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         publisher: Publisher(publisher),
         retry: first,
     };
+    event_loop.turn(Vec::new()).await;
+    if event_loop.retry.is_empty() {
+        boots.remember(&store).await?;
+    }
     let checkpoints = tokio::spawn(checkpoint(Arc::clone(&store)));
     let looping = tokio::spawn(event_loop.run(stop_loop.clone()));
     let serving = tokio::spawn(listeners.serve(router, finish.clone()));
@@ -269,17 +280,6 @@ fn ids() -> Ids {
     let node = Uuid::new_v4().into_bytes();
     let node: [u8; 6] = [node[0] | 1, node[1], node[2], node[3], node[4], node[5]];
     Box::new(move || Uuid::now_v1(&node))
-}
-
-fn recover(
-    scheduler: &Scheduler,
-    containerizer: &Containerizer,
-    executors: &LinuxExecutors,
-    rebooted: bool,
-) -> anyhow::Result<Vec<scheduler::Event>> {
-    let events = recovery::recover(scheduler, containerizer, executors, rebooted)?;
-    recovery::sweep(scheduler, containerizer);
-    Ok(events)
 }
 
 fn disk_total(path: &Path) -> Option<u64> {

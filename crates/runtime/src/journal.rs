@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -22,6 +22,9 @@ pub const LIMIT_BYTES: u64 = 1 << 20;
 /// From this size on, acknowledging rewrites the file without what was acknowledged.
 const REWRITE_BYTES: u64 = 64 << 10;
 
+/// Longer than any header; what is shorter and has no end was cut while it was written.
+const HEADER_LIMIT_BYTES: usize = 512;
+
 /// The first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -29,6 +32,12 @@ pub struct Header {
     pub version: u32,
     /// The run.
     pub run: RunId,
+}
+
+/// The header of any version.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 /// Why the journal could not be written or read.
@@ -53,6 +62,36 @@ pub enum JournalError {
         path: PathBuf,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// The header is not whole, or longer than any.
+    #[error("read the journal {path}: it does not begin as one")]
+    Header {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is of another run.
+    #[error("read the journal {path}: it is of run {found}")]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// The run that it names.
+        found: RunId,
+    },
+    /// A newer executor wrote it.
+    #[error(
+        "read the journal {path}: it is of version {found}, this monopod knows {PROTOCOL_VERSION}"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// It is longer than any that an executor writes.
+    #[error("read the journal {path}: it is longer than {LIMIT_BYTES} bytes; the rest is left out")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
     },
     /// [`LIMIT_BYTES`] are reached by updates that nobody acknowledged.
     #[error("append to the full journal {path}")]
@@ -163,29 +202,94 @@ impl Journal {
     }
 }
 
-/// Reads a journal. `None` if there is none or its header is not whole: the run never began.
+/// What a journal still tells, however damaged it is.
+#[derive(Debug, Default)]
+pub struct Salvaged {
+    /// The updates up to the first damage, those of other runs left out.
+    pub updates: Vec<TaskUpdate>,
+    /// What is wrong with it.
+    pub damage: Option<JournalError>,
+}
+
+/// Reads the journal of a run that has ended. `None` if there is none or its header is not whole: the run never
+/// began. A journal that cannot be read at all means that it did.
 ///
-/// A last line without its end is left out: the executor died while writing it.
-///
-/// # Errors
-/// If the file cannot be read, or a whole line is no update.
-pub fn read(path: &Path) -> Result<Option<(Header, Vec<TaskUpdate>)>, JournalError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
+/// A last line without its end is no damage: the executor died while writing it.
+pub fn salvage(path: &Path, run: RunId) -> Option<Salvaged> {
+    match read_limited(path) {
+        Ok(None) => None,
+        Ok(Some(text)) => interpret(&text, path, run),
+        Err(damage) => Some(Salvaged {
+            updates: Vec::new(),
+            damage: Some(damage),
+        }),
+    }
+}
+
+/// At most one byte more than a journal may have. `None` if there is no file.
+fn read_limited(path: &Path) -> Result<Option<Vec<u8>>, JournalError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("read", path)(error)),
     };
-    let mut lines = text.split_inclusive(|byte| *byte == b'\n');
-    let mut lines = lines
-        .by_ref()
-        .filter(|line| line.ends_with(b"\n"))
-        .enumerate();
-    let Some((_, first)) = lines.next() else {
-        return Ok(None);
+    let mut text = Vec::new();
+    file.take(LIMIT_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(failed("read", path))?;
+    Ok(Some(text))
+}
+
+fn interpret(text: &[u8], path: &Path, run: RunId) -> Option<Salvaged> {
+    let mut lines = text.split_inclusive(|byte| *byte == b'\n').enumerate();
+    let first = lines.next().map_or(&[][..], |(_, line)| line);
+    let mut salvaged = Salvaged::default();
+    if !first.ends_with(b"\n") && first.len() <= HEADER_LIMIT_BYTES {
+        return None;
+    }
+    if let Err(damage) = check_header(first, path, run) {
+        salvaged.damage = Some(damage);
+        return Some(salvaged);
+    }
+    for (number, line) in lines.filter(|(_, line)| line.ends_with(b"\n")) {
+        match parse::<TaskUpdate>(number, line, path) {
+            Ok(update) if update.run == run => salvaged.updates.push(update),
+            Ok(update) => {
+                salvaged.damage = Some(JournalError::OtherRun {
+                    path: path.to_owned(),
+                    found: update.run,
+                });
+            }
+            Err(damage) => {
+                salvaged.damage = Some(damage);
+                return Some(salvaged);
+            }
+        }
+    }
+    if as_u64(text.len()) > LIMIT_BYTES {
+        let path = path.to_owned();
+        salvaged.damage = Some(JournalError::TooLong { path });
+    }
+    Some(salvaged)
+}
+
+fn check_header(line: &[u8], path: &Path, run: RunId) -> Result<(), JournalError> {
+    let path = path.to_owned();
+    let Ok(version) = serde_json::from_slice::<Versioned>(line) else {
+        return Err(JournalError::Header { path });
     };
-    let header = parse(0, first, path)?;
-    let updates = lines.map(|(number, line)| parse(number, line, path));
-    Ok(Some((header, updates.collect::<Result<_, _>>()?)))
+    if version.version > PROTOCOL_VERSION {
+        let found = version.version;
+        return Err(JournalError::Version { path, found });
+    }
+    match serde_json::from_slice::<Header>(line) {
+        Ok(header) if header.run == run => Ok(()),
+        Ok(header) => Err(JournalError::OtherRun {
+            path,
+            found: header.run,
+        }),
+        Err(_) => Err(JournalError::Header { path }),
+    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(
@@ -251,22 +355,33 @@ mod tests {
         }
     }
 
+    /// The sequence numbers that are salvaged, and what is wrong.
+    fn salvaged(path: &Path) -> (Vec<u64>, String) {
+        let salvaged = salvage(path, RUN).unwrap();
+        let sequences = salvaged.updates.iter().map(|update| update.sequence);
+        let damage = salvaged.damage.map(|damage| damage.to_string());
+        (sequences.collect(), damage.unwrap_or_default())
+    }
+
     fn sequences(path: &Path) -> Vec<u64> {
-        let (header, updates) = read(path).unwrap().unwrap();
-        assert_eq!(header.run, RUN);
-        updates.iter().map(|update| update.sequence).collect()
+        let (sequences, damage) = salvaged(path);
+        assert_eq!(damage, "");
+        sequences
     }
 
     #[test]
     fn what_is_appended_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        assert!(read(&path).unwrap().is_none());
+        assert!(salvage(&path, RUN).is_none());
         let mut journal = Journal::create(&path, RUN).unwrap();
         assert_eq!(sequences(&path), [0_u64; 0]);
         journal.append(&update(1, "line\nbreak")).unwrap();
         journal.append(&update(2, "")).unwrap();
-        assert_eq!(read(&path).unwrap().unwrap().1[0], update(1, "line\nbreak"));
+        assert_eq!(
+            salvage(&path, RUN).unwrap().updates[0],
+            update(1, "line\nbreak")
+        );
         assert_eq!(journal.next_after(1), Some(&update(2, "")));
         journal.acknowledge(1).unwrap();
         assert!(!journal.is_settled());
@@ -276,22 +391,65 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_line_is_left_out_and_a_broken_one_is_an_error() {
+    fn a_cut_line_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        fs::write(&path, "{\"version\":1").unwrap();
-        assert!(read(&path).unwrap().is_none(), "no whole header");
+        for cut in ["", "{\"version\":1"] {
+            fs::write(&path, cut).unwrap();
+            assert!(salvage(&path, RUN).is_none(), "no whole header");
+        }
         fs::remove_file(&path).unwrap();
         let mut journal = Journal::create(&path, RUN).unwrap();
         journal.append(&update(1, "")).unwrap();
         let whole = fs::read(&path).unwrap();
         fs::write(&path, [whole.as_slice(), b"{\"run\":"].concat()).unwrap();
         assert_eq!(sequences(&path), [1]);
-        fs::write(&path, [whole.as_slice(), b"nonsense\n"].concat()).unwrap();
-        assert!(matches!(
-            read(&path),
-            Err(JournalError::Line { line: 3, .. })
-        ));
+    }
+
+    #[test]
+    fn what_is_damaged_tells_what_it_can_and_what_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let mut journal = Journal::create(&path, RUN).unwrap();
+        journal.append(&update(1, "")).unwrap();
+        let whole = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+        let header = whole.lines().next().unwrap();
+        let later = String::from_utf8(line(&update(2, ""))).unwrap();
+        let stranger = RunId {
+            incarnation: 3,
+            ..RUN
+        };
+        let of_stranger = whole.replace(&RUN.to_string(), &stranger.to_string());
+        let long = "x".repeat(usize::try_from(LIMIT_BYTES).unwrap());
+        let cases: [(String, &[u64], &str); 8] = [
+            (format!("{whole}nonsense\n{later}"), &[1], "line 3"),
+            (format!("{whole}\u{0}\n{later}"), &[1], "line 3"),
+            ("nonsense\n".to_owned(), &[], "does not begin as one"),
+            ("\u{0}".repeat(4096), &[], "does not begin as one"),
+            (of_stranger.clone(), &[], "it is of run"),
+            (
+                format!("{header}\n{}\n{later}", of_stranger.lines().nth(1).unwrap()),
+                &[2],
+                "it is of run",
+            ),
+            (
+                format!("{{\"version\":2,\"of\":\"the future\"}}\n{later}"),
+                &[],
+                "it is of version 2",
+            ),
+            (format!("{whole}{long}"), &[1], "longer than"),
+        ];
+        for (text, expected, words) in cases {
+            fs::write(&path, &text).unwrap();
+            let (sequences, damage) = salvaged(&path);
+            let head: String = text.chars().take(300).collect();
+            assert_eq!(sequences, expected, "{head}: {damage}");
+            assert!(damage.contains(words), "{head}: {damage}");
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let (_, damage) = salvaged(&path);
+        assert!(damage.contains("read the journal"), "{damage}");
     }
 
     #[test]

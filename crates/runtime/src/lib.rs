@@ -7,6 +7,7 @@
 //!
 //! `unsafe` code is in `sys` alone. No SQL, no decision between runs, no async runtime.
 
+pub mod boot;
 pub mod cgroup;
 mod container;
 pub mod containerizer;

@@ -67,6 +67,17 @@ impl Scheduler {
             .then(|| Arc::new(self.group_of(instance)))
     }
 
+    /// Whether anything was ever heard of the open run `run`, so that it surely was launched. Its launch is never
+    /// repeated then: an executor's updates count from 1, and those numbers are applied already.
+    pub fn was_heard_of(&self, run: RunId) -> bool {
+        let pod = self
+            .owners
+            .get(&run.instance)
+            .and_then(|pod| self.pods.get(pod));
+        let instance = pod.and_then(|pod| pod.instances.get(&run.instance));
+        instance.is_some_and(|instance| instance.run() == run && instance.applied > 0)
+    }
+
     /// When something is due by itself: a back-off ends, a launch is overdue, a kill has to be repeated.
     /// [`crate::Event::Tick`] makes it happen.
     pub fn next_wake(&self) -> Option<Timestamp> {

@@ -7,6 +7,7 @@ mod failures;
 mod images;
 mod isolation;
 mod published;
+mod recovery;
 mod restart;
 mod unable;
 

@@ -19,7 +19,8 @@ use model::{
     update::{RunOutcome, RunOver},
 };
 use runtime::{
-    containerizer::{Containerizer, Launched},
+    containerizer::{Containerizer, FoundState, Launched},
+    journal::Salvaged,
     protocol::ToExecutor,
 };
 use scheduler::Event;
@@ -39,6 +40,9 @@ const PARALLEL_LAUNCHES: usize = 8;
 
 /// Sandboxes kept of an instance: the latest run's, and one before it for its logs.
 const KEPT_SANDBOXES: usize = 2;
+
+/// When what could not be ended is ended again; each attempt already waits half a minute.
+const END_AGAIN: Duration = Duration::from_secs(10);
 
 /// Speaks to all executors of this host.
 #[derive(Clone, Debug)]
@@ -206,36 +210,58 @@ impl Shared {
             Err(error) => format!("the executor cannot be watched: {error}"),
         };
         info!(run.id = %run, process.id = pid, outcome, "an executor ended");
+        let outcome = RunOutcome::ExecutorDied { message: outcome };
         self.conclude(run, outcome).await;
     }
 
-    /// What the run still has to tell, then its end.
-    pub(crate) async fn conclude(&self, run: RunId, outcome: String) {
+    /// Finds out what a run is whose executor is not to be seen, and goes on accordingly. `group` is what to launch if
+    /// it never began.
+    async fn resolve(
+        &self,
+        run: RunId,
+        group: Option<Arc<TaskGroup>>,
+        commands: mpsc::UnboundedReceiver<ToExecutor>,
+    ) {
         let containerizer = Arc::clone(&self.containerizer);
-        let ended = spawn_blocking(move || {
-            // Containers first: nothing may write to the journal or run on while it is read.
-            let ended = containerizer.end(run);
-            (ended, containerizer.journal(run))
-        })
-        .await;
-        let (ended, journal) = match ended {
-            Ok(results) => results,
-            Err(error) => return error!(run.id = %run, %error, "failed to conclude a run"),
-        };
-        if let Err(error) = ended {
-            error!(run.id = %run, error = chain(&error), "failed to end what is left of a run");
-            return;
-        }
-        match journal {
-            Ok(updates) => {
-                for update in updates {
-                    self.handle.observed(Event::Update(update)).await;
-                }
+        let state = spawn_blocking(move || containerizer.resolve(run)).await;
+        match (state, group) {
+            (Ok(Ok(FoundState::Alive(launched))), _) => self.follow(run, launched, commands).await,
+            (Ok(Ok(FoundState::NotStarted)), Some(group)) => self.launch(group, commands).await,
+            // What cannot be ended now, concluding tries again.
+            _ => {
+                let message = "the executor died while the daemon was away".to_owned();
+                self.conclude(run, RunOutcome::ExecutorDied { message })
+                    .await;
             }
-            Err(error) => warn!(run.id = %run, error = chain(&error), "failed to read a journal"),
         }
-        self.over(run, RunOutcome::ExecutorDied { message: outcome })
-            .await;
+    }
+
+    /// What the run still has to tell, then its end.
+    async fn conclude(&self, run: RunId, outcome: RunOutcome) {
+        // Containers first: nothing may write to the journal or run on while it is read.
+        while let Err(problem) = self.end(run).await {
+            error!(run.id = %run, error = problem, "failed to end what is left of a run; trying again");
+            tokio::time::sleep(END_AGAIN).await;
+        }
+        let containerizer = Arc::clone(&self.containerizer);
+        let journal = spawn_blocking(move || containerizer.journal(run)).await;
+        let Salvaged { updates, damage } = journal.unwrap_or_default();
+        for update in updates {
+            self.handle.observed(Event::Update(update)).await;
+        }
+        let damage = damage.map(|damage| chain(&damage));
+        if let Some(damage) = &damage {
+            warn!(run.id = %run, error = damage, "a journal is damaged; it told what it could");
+        }
+        self.over(run, with_damage(outcome, damage)).await;
+    }
+
+    async fn end(&self, run: RunId) -> Result<(), String> {
+        let containerizer = Arc::clone(&self.containerizer);
+        match spawn_blocking(move || containerizer.end(run)).await {
+            Ok(ended) => ended.map_err(|error| chain(&error)),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     async fn over(&self, run: RunId, outcome: RunOutcome) {
@@ -250,12 +276,31 @@ impl Shared {
 }
 
 impl LinuxExecutors {
-    /// Tells the loop what a run left behind whose executor was found dead.
-    pub(crate) fn conclude(&self, run: RunId) {
+    /// Tells the loop what a run left behind that was found ended, or that nothing can be told of.
+    pub(crate) fn conclude(&self, run: RunId, outcome: RunOutcome) {
         let shared = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            let outcome = "the executor died while the daemon was away".to_owned();
-            shared.conclude(run, outcome).await;
-        });
+        self.0
+            .tasks
+            .spawn(async move { shared.conclude(run, outcome).await });
+    }
+
+    /// Takes up a run that something holds the lock of, though its executor is not to be seen. `group` is what to
+    /// launch if it never began.
+    pub(crate) fn resolve(&self, run: RunId, group: Option<Arc<TaskGroup>>) {
+        let commands = self.0.register(run);
+        let shared = Arc::clone(&self.0);
+        self.0
+            .tasks
+            .spawn(async move { shared.resolve(run, group, commands).await });
+    }
+}
+
+/// What a person is told of a run's end also tells that its journal did not tell all.
+fn with_damage(outcome: RunOutcome, damage: Option<String>) -> RunOutcome {
+    match (outcome, damage) {
+        (RunOutcome::ExecutorDied { message }, Some(damage)) => RunOutcome::ExecutorDied {
+            message: format!("{message}; failed to {damage}"),
+        },
+        (outcome, _) => outcome,
     }
 }

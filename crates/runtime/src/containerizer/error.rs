@@ -4,10 +4,7 @@ use std::{io, path::PathBuf};
 
 use model::id::RunId;
 
-use crate::{
-    cgroup::CgroupError, image::ImageError, journal::JournalError, prepare::PrepareError,
-    seccomp::SeccompError,
-};
+use crate::{cgroup::CgroupError, image::ImageError, prepare::PrepareError, seccomp::SeccompError};
 
 /// A containerizer that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -101,13 +98,6 @@ pub enum LaunchError {
         #[from]
         source: CgroupError,
     },
-    /// A journal could not be read.
-    #[error("read the run's journal")]
-    Journal {
-        /// Why.
-        #[from]
-        source: JournalError,
-    },
     /// A file, directory or process could not be made.
     #[error("{action} {path}")]
     Io {
@@ -129,7 +119,6 @@ impl LaunchError {
             | Self::Held { .. }
             | Self::Image { .. }
             | Self::Cgroup { .. }
-            | Self::Journal { .. }
             | Self::Io { .. } => false,
         }
     }

@@ -17,6 +17,7 @@ mod lock;
 mod process;
 mod recovery;
 mod removal;
+mod run_record;
 mod sandbox;
 
 use std::{
@@ -32,18 +33,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::{id::RunId, task_group::TaskGroup, update::TaskUpdate};
+use model::{id::RunId, task_group::TaskGroup};
 use rustix::fs::MemfdFlags;
 
 pub use config::{Config, DEFAULT_CAPABILITIES};
 pub use error::{DestroyError, LaunchError, OpenError};
-pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swept};
+pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swept, Unknown};
 
-use self::process::Identity;
+use self::{process::Identity, run_record::RunRecord};
 use crate::{
     cgroup::{Cgroups, Mode},
     image::ImageStore,
-    journal::{self, JournalError},
+    journal::{self, Salvaged},
     launch::Launch,
     layout::{Layout, RunDir},
     prepare::{
@@ -159,28 +160,24 @@ impl Containerizer {
     /// The run is over, cannot be launched as it is, or a step failed; what was made is undone.
     pub fn launch(&self, group: &TaskGroup) -> Result<Launched, LaunchError> {
         let run = group.run;
-        let dir = self.layout.run(run);
+        let dir = self.run_dir(run);
         sandbox::make_directory(dir.path(), sandbox::ROOT_ONLY)
             .map_err(launch_error("make", dir.path()))?;
         let Some(lock) = lock::try_take(&dir.lock()).map_err(launch_error("lock", &dir.lock()))?
         else {
             return self.find_executor(run).ok_or(LaunchError::Held { run });
         };
-        if journal::read(&dir.journal())?.is_some() {
+        if journal::salvage(&dir.journal(), run).is_some() {
             return Err(LaunchError::Over { run });
         }
         self.launch_locked(group, &dir, &lock)
             .inspect_err(|_| self.undo(run, &dir))
     }
 
-    /// The updates that the run's executor wrote, acknowledged ones perhaps left out. For runs whose executor is
-    /// dead; a live one tells by its socket. None if it never began.
-    ///
-    /// # Errors
-    /// The journal cannot be read. A last line that was cut short is no error.
-    pub fn journal(&self, run: RunId) -> Result<Vec<TaskUpdate>, JournalError> {
-        let read = journal::read(&self.layout.run(run).journal())?;
-        Ok(read.map(|(_, updates)| updates).unwrap_or_default())
+    /// What the run's executor wrote, acknowledged updates perhaps left out, as far as it can be read. For runs whose
+    /// executor is dead; a live one tells by its socket.
+    pub fn journal(&self, run: RunId) -> Salvaged {
+        journal::salvage(&self.run_dir(run).journal(), run).unwrap_or_default()
     }
 
     /// Ends the run: kills whatever is left of it, waits until nothing is, removes its cgroup, writable layers and
@@ -191,8 +188,10 @@ impl Containerizer {
     /// Something does not end or cannot be removed; the run directory is kept then.
     pub fn destroy(&self, run: RunId) -> Result<(), DestroyError> {
         self.end(run)?;
-        let layers = writable_layers(&self.layout.sandbox(run));
-        for path in [layers.as_path(), self.layout.run(run).path()] {
+        let dir = self.run_dir(run);
+        let sandbox = RunRecord::read(dir.path(), run)
+            .map_or_else(|| self.layout.sandbox(run), |record| record.sandbox);
+        for path in [writable_layers(&sandbox).as_path(), dir.path()] {
             removal::remove_tree(path).map_err(|source| DestroyError::Io {
                 action: "remove",
                 path: path.to_owned(),
@@ -209,22 +208,19 @@ impl Containerizer {
     /// Something does not end.
     pub fn end(&self, run: RunId) -> Result<(), DestroyError> {
         let deadline = Instant::now() + END_PATIENCE;
-        let dir = self.layout.run(run);
+        let (dir, cgroup) = (self.run_dir(run), self.cgroup_of(run));
         let executor = Identity::recorded(&identity_file(&dir)).and_then(Identity::open);
         // First, so that one that was spawned just now does not join the cgroup while it is removed.
         executor.iter().for_each(process::kill);
         loop {
-            self.cgroups.destroy(&self.cgroup_of(run), deadline)?;
+            self.cgroups.destroy(&cgroup, deadline)?;
             if let Some(pidfd) = &executor {
                 process::reap(pidfd, deadline);
             }
-            let held = lock::is_held(&dir.lock()).map_err(|source| DestroyError::Io {
-                action: "look at",
-                path: dir.lock(),
-                source,
-            })?;
+            // One that cannot be looked at tells nothing; cgroup and process id do.
+            let held = lock::is_held(&dir.lock()).unwrap_or(false);
             // What the executor did before it died may have come after the cgroup was removed.
-            if !held && !self.cgroups.exists(&self.cgroup_of(run)) {
+            if !held && !self.cgroups.exists(&cgroup) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -234,8 +230,17 @@ impl Containerizer {
         }
     }
 
+    /// The run's directory.
+    fn run_dir(&self, run: RunId) -> RunDir {
+        self.layout.run(run)
+    }
+
+    /// The run's cgroup: where it was launched, or would be now.
     fn cgroup_of(&self, run: RunId) -> String {
-        cgroup_paths(&self.cgroup_parent, &run.to_string()).run
+        RunRecord::read(self.run_dir(run).path(), run).map_or_else(
+            || cgroup_paths(&self.cgroup_parent, &run.to_string()).run,
+            |record| record.cgroup,
+        )
     }
 
     fn launch_locked(
@@ -252,9 +257,14 @@ impl Containerizer {
             facts: &self.facts,
             images: &self.resolve_images(group)?,
         })?;
-        // An attempt that was cut short may have left an empty one, with other limits.
-        self.cgroups
-            .destroy(&launch.cgroups.run, Instant::now() + END_PATIENCE)?;
+        // An attempt that was cut short may have left an empty one, with other limits, perhaps below another parent.
+        for cgroup in [self.cgroup_of(launch.run), launch.cgroups.run.clone()] {
+            self.cgroups
+                .destroy(&cgroup, Instant::now() + END_PATIENCE)?;
+        }
+        RunRecord::of(&launch)
+            .write(dir.path())
+            .map_err(launch_error("record the places of", dir.path()))?;
         sandbox::make(&launch)?;
         let containers = launch.containers.iter();
         self.cgroups.create_run(

@@ -14,15 +14,21 @@ use rustix::{
     },
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-/// What is recorded of an executor in its run directory. The directory does not survive a reboot, so the start
-/// time makes the process unmistakable.
+use crate::boot;
+
+/// What is recorded of an executor in its run directory. Within one boot the start time makes the process
+/// unmistakable; the directory may survive a reboot, where `/run` is on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
     /// Process id.
     pub(super) pid: i32,
     /// When it started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
     pub(super) start_ticks: u64,
+    /// The boot that counts the ticks; records of older versions have none, and run directories in memory.
+    #[serde(default)]
+    pub(super) boot: Option<Uuid>,
 }
 
 impl Identity {
@@ -30,7 +36,11 @@ impl Identity {
     pub(super) fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let start_ticks = parse_start_ticks(&stat)?;
-        Some(Self { pid, start_ticks })
+        Some(Self {
+            pid,
+            start_ticks,
+            boot: boot::id().ok(),
+        })
     }
 
     /// Reads what [`Identity::record`] wrote; `None` if it did not, or not wholly.
@@ -47,7 +57,10 @@ impl Identity {
 
     /// Whether the process is there, ended and not yet waited for included.
     pub(super) fn is_alive(self) -> bool {
-        Self::of(self.pid) == Some(self)
+        Self::of(self.pid).is_some_and(|found| {
+            found.start_ticks == self.start_ticks
+                && (self.boot.is_none() || self.boot == found.boot)
+        })
     }
 
     /// The process, if it is still the same one.
@@ -115,10 +128,19 @@ mod tests {
             ..own
         };
         assert!(other.open().is_none());
+        let of_another_boot = Identity {
+            boot: Some(Uuid::from_u128(1)),
+            ..own
+        };
+        assert!(of_another_boot.open().is_none() && !of_another_boot.is_alive());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
         own.record(&path).unwrap();
         assert_eq!(Identity::recorded(&path), Some(own));
+        let of_an_older_version =
+            format!(r#"{{"pid":{},"start_ticks":{}}}"#, own.pid, own.start_ticks);
+        fs::write(&path, of_an_older_version).unwrap();
+        assert!(Identity::recorded(&path).unwrap().is_alive());
         fs::write(&path, "{\"pid\":").unwrap();
         assert_eq!(Identity::recorded(&path), None);
     }

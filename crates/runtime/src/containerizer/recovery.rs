@@ -14,10 +14,7 @@ use super::{
     Containerizer, DestroyError, END_PATIENCE, LOOK_AGAIN, Launched, identity_file, lock,
     process::Identity, removal,
 };
-use crate::{
-    cgroup::CgroupError,
-    journal::{self, JournalError},
-};
+use crate::{cgroup::CgroupError, journal};
 
 /// How long an executor whose process id was not recorded may take to move into its cgroup.
 const APPEAR_PATIENCE: Duration = Duration::from_secs(2);
@@ -36,39 +33,26 @@ pub struct FoundRun {
 pub enum FoundState {
     /// Its executor lives; it is to be talked to.
     Alive(Launched),
+    /// Its lock is held, but its executor is not to be seen: spawned just now, or survived by a child of it. To be
+    /// told by [`Containerizer::resolve`], which may take a while.
+    Hidden,
     /// It was launched and has ended: read its journal, then destroy it.
     Over,
     /// It was never launched: launch it again, or destroy it.
     NotStarted,
-}
-
-/// A directory of runs or a run in it that could not be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
-    /// A directory or lock cannot be read.
-    #[error("read {path}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
+    /// Its run directory does not tell: end it, and believe what its journal still says.
+    Damaged {
+        /// Why not.
         source: io::Error,
     },
-    /// A journal cannot be read.
-    #[error("read the journal of run {run}")]
-    Journal {
-        /// The run.
-        run: RunId,
-        /// Why.
-        source: JournalError,
-    },
-    /// An executor that cannot be found could not be ended either.
-    #[error("end run {run}, whose executor cannot be found")]
-    End {
-        /// The run.
-        run: RunId,
-        /// Why.
-        source: DestroyError,
-    },
+}
+
+/// The directory of runs could not be read. It tells what is running, so that nothing may be launched.
+#[derive(Debug, thiserror::Error)]
+#[error("read {path}")]
+pub struct RecoverError {
+    path: PathBuf,
+    source: io::Error,
 }
 
 /// What the daemon's records know of; everything else is a leftover.
@@ -78,6 +62,15 @@ pub struct Known {
     pub runs: BTreeSet<RunId>,
     /// Instances whose sandboxes stay.
     pub instances: BTreeSet<Uuid>,
+}
+
+/// What was found on this host that no record knows. To be removed by [`Containerizer::remove`].
+#[derive(Debug, Default)]
+pub struct Unknown {
+    runs: Vec<RunId>,
+    cgroups: Vec<String>,
+    sandboxes: Vec<Uuid>,
+    failures: Vec<SweepFailure>,
 }
 
 /// What a sweep removed, and what it could not.
@@ -123,28 +116,77 @@ pub enum SweepFailure {
 }
 
 impl Containerizer {
-    /// Finds every run that has a run directory. Nothing that runs is touched, but for an executor that holds its
-    /// run's lock and cannot be found within two seconds: that one is killed.
+    /// Finds every run that has a run directory. Touches nothing, and waits for nothing.
     ///
     /// # Errors
-    /// The first directory, lock or journal that cannot be read.
+    /// The directory of all runs cannot be read. What is wrong with a single run is that run's state.
     pub fn recover(&self) -> Result<Vec<FoundRun>, RecoverError> {
-        let runs = self.runs_found()?;
-        runs.into_iter()
-            .map(|run| {
-                let state = self.look_at(run)?;
-                Ok(FoundRun { run, state })
-            })
-            .collect()
+        let found = |run| FoundRun {
+            run,
+            state: self.look_at(run),
+        };
+        Ok(self.runs_found()?.into_iter().map(found).collect())
+    }
+
+    /// Finds out what a [`FoundState::Hidden`] run is: waits two seconds for its executor to be seen, and else ends
+    /// what is left of it.
+    ///
+    /// # Errors
+    /// Something of it does not end.
+    pub fn resolve(&self, run: RunId) -> Result<FoundState, DestroyError> {
+        if let Some(launched) = self.find_executor(run) {
+            return Ok(FoundState::Alive(launched));
+        }
+        self.end(run)?;
+        Ok(match self.look_at(run) {
+            // Nothing of it is left; whose lock that may be is nothing to the run.
+            FoundState::Hidden => FoundState::Over,
+            state => state,
+        })
     }
 
     /// Removes whatever the records do not know: runs, cgroups of this containerizer's parent, sandboxes. Goes on
-    /// past failures. Cgroups of known runs that have no run directory go too: nobody can talk to what is in them.
+    /// past failures.
     pub fn sweep(&self, known: &Known) -> Swept {
-        let mut swept = Swept::default();
-        self.sweep_runs(known, &mut swept);
-        self.sweep_cgroups(&mut swept);
-        self.sweep_sandboxes(known, &mut swept);
+        self.remove(self.find_unknown(known))
+    }
+
+    /// Finds what the records do not know, and touches nothing. What is launched afterwards is not among it.
+    pub fn find_unknown(&self, known: &Known) -> Unknown {
+        let mut unknown = Unknown::default();
+        self.find_unknown_runs(known, &mut unknown);
+        self.find_unknown_cgroups(known, &mut unknown);
+        self.find_unknown_sandboxes(known, &mut unknown);
+        unknown
+    }
+
+    /// Removes what was found: processes and cgroups first, directories then. Goes on past failures.
+    pub fn remove(&self, unknown: Unknown) -> Swept {
+        let mut swept = Swept {
+            failures: unknown.failures,
+            ..Swept::default()
+        };
+        for run in unknown.runs {
+            match self.destroy(run) {
+                Ok(()) => swept.runs.push(run),
+                Err(source) => swept.failures.push(SweepFailure::Run { run, source }),
+            }
+        }
+        for path in unknown.cgroups {
+            match self.cgroups.destroy(&path, Instant::now() + END_PATIENCE) {
+                Ok(()) => swept.cgroups.push(path),
+                Err(source) => swept.failures.push(SweepFailure::Cgroup { path, source }),
+            }
+        }
+        for instance in unknown.sandboxes {
+            match self.forget(instance) {
+                Ok(()) => swept.sandboxes.push(instance),
+                Err(source) => swept.failures.push(SweepFailure::Directory {
+                    path: self.layout.instance_sandboxes(instance),
+                    source,
+                }),
+            }
+        }
         swept
     }
 
@@ -173,29 +215,37 @@ impl Containerizer {
         Ok(())
     }
 
-    /// The run's executor, if it lives: by its recorded process id, else the oldest process in its cgroup.
+    /// The run's executor, if it lives. Waits a while for one that was spawned just now.
     pub(super) fn find_executor(&self, run: RunId) -> Option<Launched> {
-        let dir = self.layout.run(run);
         let deadline = Instant::now() + APPEAR_PATIENCE;
         loop {
-            let open = |identity: Identity| Some((identity.pid, identity.open()?));
-            let identity = match Identity::recorded(&identity_file(&dir)) {
-                // If this one is gone, whoever holds the lock is a child that outlived it, perhaps frozen.
-                Some(recorded) => Some(recorded),
-                None => self.executor_in_cgroup(run),
-            };
-            if identity.is_some_and(|identity| !identity.is_alive()) {
-                return None;
+            let sight = self.look_for_executor(run);
+            if let Sight::Seen(launched) = sight {
+                return Some(launched);
             }
-            if let Some((pid, pidfd)) = identity.and_then(open) {
-                let socket = dir.socket();
-                return Some(Launched { pid, pidfd, socket });
-            }
-            let held = lock::is_held(&dir.lock()).unwrap_or(false);
-            if !held || Instant::now() >= deadline {
+            let held = lock::is_held(&self.run_dir(run).lock()).unwrap_or(false);
+            if matches!(sight, Sight::Gone) || !held || Instant::now() >= deadline {
                 return None;
             }
             std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// By its recorded process id, else the oldest process in its cgroup.
+    fn look_for_executor(&self, run: RunId) -> Sight {
+        let dir = self.run_dir(run);
+        // If the recorded one is gone, whoever holds the lock is a child that outlived it, perhaps frozen.
+        let recorded = Identity::recorded(&identity_file(&dir));
+        let Some(identity) = recorded.or_else(|| self.executor_in_cgroup(run)) else {
+            return Sight::NotYet;
+        };
+        match identity.open() {
+            Some(pidfd) => Sight::Seen(Launched {
+                pid: identity.pid,
+                pidfd,
+                socket: dir.socket(),
+            }),
+            None => Sight::Gone,
         }
     }
 
@@ -209,91 +259,71 @@ impl Containerizer {
     }
 
     fn runs_found(&self) -> Result<Vec<RunId>, RecoverError> {
-        let dir = self.layout.runs();
-        let names = names_in(&dir).map_err(|source| RecoverError::Io { path: dir, source })?;
+        let path = self.layout.runs();
+        let names = names_in(&path).map_err(|source| RecoverError { path, source })?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    fn look_at(&self, run: RunId) -> Result<FoundState, RecoverError> {
-        let dir = self.layout.run(run);
-        let held = || {
-            lock::is_held(&dir.lock()).map_err(|source| RecoverError::Io {
-                path: dir.lock(),
-                source,
-            })
-        };
-        if held()? {
-            if let Some(launched) = self.find_executor(run) {
-                return Ok(FoundState::Alive(launched));
-            }
-            if held()? {
-                self.end(run)
-                    .map_err(|source| RecoverError::End { run, source })?;
-            }
-        }
-        match journal::read(&dir.journal()) {
-            Ok(Some(_)) => Ok(FoundState::Over),
-            Ok(None) => Ok(FoundState::NotStarted),
-            Err(source) => Err(RecoverError::Journal { run, source }),
+    fn look_at(&self, run: RunId) -> FoundState {
+        let dir = self.run_dir(run);
+        match lock::is_held(&dir.lock()) {
+            Ok(true) => match self.look_for_executor(run) {
+                Sight::Seen(launched) => FoundState::Alive(launched),
+                Sight::NotYet | Sight::Gone => FoundState::Hidden,
+            },
+            Ok(false) if journal::salvage(&dir.journal(), run).is_some() => FoundState::Over,
+            Ok(false) => FoundState::NotStarted,
+            Err(source) => FoundState::Damaged { source },
         }
     }
 
-    fn sweep_runs(&self, known: &Known, swept: &mut Swept) {
-        let dir = self.layout.runs();
-        let names = names_in(&dir).unwrap_or_else(|source| {
-            swept
-                .failures
-                .push(SweepFailure::Directory { path: dir, source });
-            Vec::new()
-        });
-        let found = names.iter().filter_map(|name| name.parse::<RunId>().ok());
-        for run in found.filter(|run| !known.runs.contains(run)) {
-            match self.destroy(run) {
-                Ok(()) => swept.runs.push(run),
-                Err(source) => swept.failures.push(SweepFailure::Run { run, source }),
-            }
-        }
+    fn find_unknown_runs(&self, known: &Known, unknown: &mut Unknown) {
+        let found = unknown.names_in(self.layout.runs());
+        let runs = found.iter().filter_map(|name| name.parse().ok());
+        unknown
+            .runs
+            .extend(runs.filter(|run| !known.runs.contains(run)));
     }
 
-    fn sweep_cgroups(&self, swept: &mut Swept) {
+    /// Those of known runs without a run directory are dealt with when the run is launched again or concluded.
+    fn find_unknown_cgroups(&self, known: &Known, unknown: &mut Unknown) {
         let children = self.cgroups.children(&self.cgroup_parent);
         let names = children.unwrap_or_else(|source| {
             let path = self.cgroup_parent.clone();
-            swept.failures.push(SweepFailure::Cgroup { path, source });
+            unknown.failures.push(SweepFailure::Cgroup { path, source });
             BTreeSet::new()
         });
-        for run in names.iter().filter_map(|name| name.parse::<RunId>().ok()) {
-            if self.layout.run(run).path().exists() {
-                continue;
-            }
-            let path = self.cgroup_of(run);
-            match self.cgroups.destroy(&path, Instant::now() + END_PATIENCE) {
-                Ok(()) => swept.cgroups.push(path),
-                Err(source) => swept.failures.push(SweepFailure::Cgroup { path, source }),
-            }
-        }
+        let runs = names.iter().filter_map(|name| name.parse::<RunId>().ok());
+        let lost =
+            runs.filter(|run| !known.runs.contains(run) && !self.run_dir(*run).path().exists());
+        unknown.cgroups.extend(lost.map(|run| self.cgroup_of(run)));
     }
 
-    fn sweep_sandboxes(&self, known: &Known, swept: &mut Swept) {
-        let dir = self.layout.sandboxes();
-        let names = names_in(&dir).unwrap_or_else(|source| {
-            let path = dir.clone();
-            swept
-                .failures
-                .push(SweepFailure::Directory { path, source });
-            Vec::new()
-        });
-        let found = names.iter().filter_map(|name| name.parse::<Uuid>().ok());
-        for instance in found.filter(|instance| !known.instances.contains(instance)) {
-            match self.forget(instance) {
-                Ok(()) => swept.sandboxes.push(instance),
-                Err(source) => swept.failures.push(SweepFailure::Directory {
-                    path: self.layout.instance_sandboxes(instance),
-                    source,
-                }),
-            }
-        }
+    fn find_unknown_sandboxes(&self, known: &Known, unknown: &mut Unknown) {
+        let found = unknown.names_in(self.layout.sandboxes());
+        let instances = found.iter().filter_map(|name| name.parse().ok());
+        unknown
+            .sandboxes
+            .extend(instances.filter(|instance| !known.instances.contains(instance)));
     }
+}
+
+impl Unknown {
+    fn names_in(&mut self, path: PathBuf) -> Vec<String> {
+        names_in(&path).unwrap_or_else(|source| {
+            self.failures.push(SweepFailure::Directory { path, source });
+            Vec::new()
+        })
+    }
+}
+
+/// What is seen of an executor.
+enum Sight {
+    Seen(Launched),
+    /// Neither recorded nor in its cgroup.
+    NotYet,
+    /// It was there and has ended.
+    Gone,
 }
 
 /// Names in a directory, ordered; none if it is not there. Names that are no text are nobody's here.

@@ -95,8 +95,10 @@ impl Fixture {
         let found = found.into_iter().find(|found| found.run == run);
         found.map_or("gone".to_owned(), |found| match found.state {
             FoundState::Alive(launched) => format!("alive {}", launched.pid),
+            FoundState::Hidden => "hidden".to_owned(),
             FoundState::Over => "over".to_owned(),
             FoundState::NotStarted => "not started".to_owned(),
+            FoundState::Damaged { source } => format!("damaged: {source}"),
         })
     }
 }
@@ -176,7 +178,7 @@ fn a_run_is_launched_once_and_found_again() {
     let again = fixture.get().launch(&group).unwrap();
     assert_eq!(launched.pid, again.pid);
     wait_for("the header", || {
-        journal::read(&dir.journal()).unwrap().is_some()
+        journal::salvage(&dir.journal(), group.run).is_some()
     });
     let message = fs::read(dir.path().join("message")).unwrap();
     let message: Launch = serde_json::from_slice(&message).unwrap();
@@ -222,7 +224,7 @@ fn a_run_that_is_over_is_not_launched_again() {
         Instant::now() + Duration::from_secs(10)
     ));
     assert_eq!(fixture.state_of(group.run), "over");
-    assert!(fixture.get().journal(group.run).unwrap().is_empty());
+    assert!(fixture.get().journal(group.run).updates.is_empty());
     let error = fixture.get().launch(&group).unwrap_err();
     assert!(matches!(error, LaunchError::Over { .. }), "{error}");
     assert!(fixture.get().layout().run(group.run).path().exists());
@@ -244,7 +246,9 @@ fn a_child_that_outlives_its_executor_is_not_taken_for_it() {
         1,
         "the child"
     );
-    assert_eq!(fixture.state_of(group.run), "over");
+    assert_eq!(fixture.state_of(group.run), "hidden");
+    let resolved = fixture.get().resolve(group.run).unwrap();
+    assert!(matches!(resolved, FoundState::Over), "{resolved:?}");
     assert!(fixture.cgroups.procs(&executor).unwrap().is_empty());
 }
 
@@ -334,8 +338,14 @@ fn what_nobody_knows_is_swept_and_the_rest_stays() {
     let swept = fixture.get().sweep(&known);
     assert!(swept.failures.is_empty(), "{:?}", swept.failures);
     assert_eq!(swept.runs, [unknown.run]);
-    assert_eq!(swept.cgroups, [fixture.cgroup(lost.run)]);
+    assert!(swept.cgroups.is_empty(), "{:?}", swept.cgroups);
     assert_eq!(swept.sandboxes, [unknown.run.instance]);
+    let known = Known {
+        runs: [wanted.run].into(),
+        ..known
+    };
+    let swept = fixture.get().sweep(&known);
+    assert_eq!(swept.cgroups, [fixture.cgroup(lost.run)]);
     let alive = launched.map(|launched| !process::reap(&launched.pidfd, Instant::now()));
     assert_eq!(alive, [true, false, false]);
     let layout = fixture.get().layout();

@@ -260,8 +260,8 @@ fn a_pod_that_shall_ends_with_its_launcher() {
     bed.script("a", STAY);
     let mut run = bed.spawn_by(r#"{ "$0" executor & wait; }"#);
     let is_in = |state| {
-        let read = runtime::journal::read(&run.run_dir.journal()).unwrap();
-        let updates = read.map_or_else(Vec::new, |(_, updates)| updates);
+        let read = runtime::journal::salvage(&run.run_dir.journal(), bed.launch.run);
+        let updates = read.unwrap_or_default().updates;
         updates
             .iter()
             .any(|update| update.state == state)

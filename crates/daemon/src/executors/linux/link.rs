@@ -143,7 +143,12 @@ impl Link {
 
     async fn hear(&self, line: &[u8], handle: &Handle) {
         match serde_json::from_slice::<FromExecutor>(line) {
-            Ok(FromExecutor::Update(update)) => handle.observed(Event::Update(update)).await,
+            Ok(FromExecutor::Update(update)) if update.run == self.run => {
+                handle.observed(Event::Update(update)).await;
+            }
+            Ok(FromExecutor::Update(update)) => {
+                warn!(run.id = %self.run, told = %update.run, "an executor told of another run");
+            }
             Ok(FromExecutor::Hello { version, pid, .. }) => {
                 debug!(run.id = %self.run, protocol = version, process.id = pid, "an executor said hello");
             }
