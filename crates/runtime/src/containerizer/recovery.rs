@@ -141,7 +141,10 @@ impl Containerizer {
         Ok(match self.look_at(run) {
             // Nothing of it is left; whose lock that may be is nothing to the run.
             FoundState::Hidden => FoundState::Over,
-            state => state,
+            state @ (FoundState::Alive(_)
+            | FoundState::Over
+            | FoundState::NotStarted
+            | FoundState::Damaged { .. }) => state,
         })
     }
 
