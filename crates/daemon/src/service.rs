@@ -19,6 +19,7 @@ use runtime::{
     launch::LogLimits,
     layout::Layout,
 };
+use rustix::process::{Resource, Rlimit};
 use scheduler::Scheduler;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -63,6 +64,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         rustix::process::geteuid().is_root(),
         "the daemon makes namespaces, mounts and cgroups: start it as root"
     );
+    raise_descriptor_limit();
     let layout = Layout {
         state_dir: config.state_dir.clone(),
         run_dir: config.run_dir.clone(),
@@ -280,6 +282,19 @@ fn ids() -> Ids {
     let node = Uuid::new_v4().into_bytes();
     let node: [u8; 6] = [node[0] | 1, node[1], node[2], node[3], node[4], node[5]];
     Box::new(move || Uuid::now_v1(&node))
+}
+
+/// Every executor takes a pidfd and a connection: as many descriptors as the hard limit allows. Executors set a limit
+/// of their own.
+fn raise_descriptor_limit() {
+    let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: hard,
+        maximum: hard,
+    };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "failed to raise the limit of open files");
+    }
 }
 
 fn disk_total(path: &Path) -> Option<u64> {

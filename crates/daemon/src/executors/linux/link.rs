@@ -29,6 +29,10 @@ use crate::{
 /// (frozen, stopped) cannot be asked to stop either.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 
+/// What lost a connection may last (no descriptor is free): the pause before the next one, and what it grows to.
+const RECONNECT_AFTER: Duration = Duration::from_millis(100);
+const RECONNECT_AFTER_AT_MOST: Duration = Duration::from_secs(10);
+
 /// One executor, alive.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -61,10 +65,14 @@ impl Link {
         mut commands: mpsc::UnboundedReceiver<ToExecutor>,
         handle: &Handle,
     ) -> String {
+        let mut pause = RECONNECT_AFTER;
         loop {
             let connected = tokio::time::timeout(ANSWERS_WITHIN, self.connect(socket)).await;
             let parted = match connected {
-                Ok(Ok(stream)) => self.converse(stream, &mut commands, handle).await,
+                Ok(Ok(stream)) => {
+                    pause = RECONNECT_AFTER;
+                    self.converse(stream, &mut commands, handle).await
+                }
                 Ok(Err(parted)) => parted,
                 Err(_) => Parted::Silent,
             };
@@ -73,13 +81,22 @@ impl Link {
                 Parted::Silent => return "the executor did not answer in time".to_owned(),
                 Parted::Lost(error) => {
                     warn!(run.id = %self.run, %error, "lost an executor's connection; connecting again");
+                    // Readable means gone, which connecting would find out as well.
+                    let _ = tokio::time::timeout(pause, self.pidfd.readable()).await;
+                    pause = (pause * 2).min(RECONNECT_AFTER_AT_MOST);
                 }
             }
         }
     }
 
-    /// Connects as soon as the executor listens.
+    /// Connects as soon as the executor listens. One that listens already costs no watch: a host has few
+    /// (`fs.inotify.max_user_instances` is 128), and a daemon that comes back finds all its executors at once.
     async fn connect(&self, socket: &Path) -> Result<UnixStream, Parted> {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) if is_not_yet(&error) => {}
+            Err(error) => return Err(Parted::Lost(error)),
+        }
         let directory = socket.parent().unwrap_or(socket);
         let watch = DirectoryWatch::new(directory).map_err(Parted::Lost)?;
         loop {
