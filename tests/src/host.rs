@@ -227,12 +227,32 @@ impl Host {
         );
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The API's Unix socket.
+    pub fn socket(&self) -> PathBuf {
         self.run_dir().join("monopod.sock")
     }
 
     fn log(&self) -> PathBuf {
         self.directory.join("daemon.log")
+    }
+
+    /// All that the daemon logged.
+    pub fn whole_log(&self) -> String {
+        fs::read_to_string(self.log()).unwrap()
+    }
+
+    /// The first address that TCP listens on.
+    #[track_caller]
+    pub fn tcp(&self) -> std::net::SocketAddr {
+        let info = self.request("GET", "/v2/info", None).json();
+        let listen = info["monopod"]["listen"].as_str().unwrap();
+        listen.split(',').next().unwrap().parse().unwrap()
+    }
+
+    /// The token that may do everything.
+    pub fn token(&self) -> String {
+        let token = fs::read_to_string(self.state_dir().join("token")).unwrap();
+        token.trim().to_owned()
     }
 
     /// The end of what the daemon logged.

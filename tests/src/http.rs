@@ -63,7 +63,8 @@ pub fn request(socket: &Path, method: &str, path: &str, body: Option<&str>) -> i
     parse(&answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-fn parse(answer: &[u8]) -> Option<Answer> {
+/// Reads a whole answer; `None` if it is cut short.
+pub fn parse(answer: &[u8]) -> Option<Answer> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
     let status = head.split(' ').nth(1)?.parse().ok()?;

@@ -13,6 +13,7 @@ pub mod http;
 pub mod image;
 pub mod kernel;
 pub mod pods;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 

@@ -1,13 +1,19 @@
 //! The configuration: `config/monopod.toml` documents every key with its default.
 
+mod access;
+
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use runtime::prepare::HostRootfs;
 use serde::{Deserialize, Serialize};
+
+pub use self::access::{AccessConfig, ListenAddresses};
+
+/// Where configuration is kept; containers do not see it.
+pub const CONFIG_DIR: &str = "/etc/monopod";
 
 /// Everything that can be configured. Command-line flags override the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +27,14 @@ pub struct Config {
     pub cgroup_parent: String,
     /// First part of the names of kernel objects that are not below a directory or cgroup.
     pub name_prefix: String,
-    /// Where HTTP listens beside the Unix socket; loopback only. Port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where HTTP listens beside the Unix socket; loopback only unless there is a certificate. Port 0 takes a free one.
+    pub listen: ListenAddresses,
     /// What is logged, in the syntax of `RUST_LOG`.
     pub log_level: String,
     /// The group whose members may use the Unix socket.
     pub socket_group: String,
+    /// Who may come in over TCP.
+    pub access: AccessConfig,
     /// What this host offers.
     pub agent: AgentConfig,
     /// How containers are run.
@@ -124,9 +132,10 @@ impl Default for Config {
             run_dir: PathBuf::from("/run/monopod"),
             cgroup_parent: "monopod".to_owned(),
             name_prefix: "monopod".to_owned(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: ListenAddresses::default(),
             log_level: "info".to_owned(),
             socket_group: "monopod".to_owned(),
+            access: AccessConfig::default(),
             agent: AgentConfig::default(),
             runtime: RuntimeConfig::default(),
             marathon: MarathonConfig::default(),
@@ -190,11 +199,8 @@ impl Config {
                 problem: problem.to_owned(),
             })
         };
-        if !self.listen.ip().is_loopback() {
-            return refuse(
-                "listen",
-                "must be a loopback address: the API is as powerful as root",
-            );
+        if let Some((key, problem)) = self.access.problem(&self.listen) {
+            return refuse(key, problem);
         }
         for (key, dir) in [("state_dir", &self.state_dir), ("run_dir", &self.run_dir)] {
             if !dir.is_absolute() {
@@ -240,6 +246,11 @@ mod tests {
         );
         let text = || Some("x".to_owned());
         let complete = Config {
+            access: AccessConfig {
+                tls_certificate: Some("x".into()),
+                tls_key: Some("x".into()),
+                ..AccessConfig::default()
+            },
             agent: AgentConfig {
                 resources: text(),
                 attributes: text(),
@@ -273,6 +284,22 @@ mod tests {
         }
     }
 
+    fn listen(address: &str) -> ListenAddresses {
+        ListenAddresses::new(vec![address.parse().unwrap()])
+    }
+
+    #[test]
+    fn one_address_or_several() {
+        let config: Config = toml::from_str("listen = ['127.0.0.1:1', '[::1]:2']").unwrap();
+        config.check().unwrap();
+        assert_eq!(config.listen.iter().count(), 2);
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
+        assert!(toml::from_str::<Config>("listen = 'here'").is_err());
+        let remote = "listen = '0.0.0.0:8443'\n[access]\ntls_certificate = '/c'\ntls_key = '/k'";
+        toml::from_str::<Config>(remote).unwrap().check().unwrap();
+    }
+
     #[test]
     fn refuses_what_would_be_dangerous_or_misspelt() {
         let check = |change: fn(&mut Config), word: &str| {
@@ -281,7 +308,9 @@ mod tests {
             let error = config.check().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         };
-        check(|c| c.listen = "0.0.0.0:80".parse().unwrap(), "loopback");
+        check(|c| c.listen = listen("0.0.0.0:80"), "tls_certificate");
+        check(|c| c.listen = ListenAddresses::new(Vec::new()), "listen");
+        check(|c| c.access.tls_key = Some("/k".into()), "tls_certificate");
         check(|c| c.run_dir = "run".into(), "run_dir");
         check(|c| c.cgroup_parent = "/".into(), "cgroup_parent");
         check(|c| c.cgroup_parent = "a/../b".into(), "cgroup_parent");

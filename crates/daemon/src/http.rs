@@ -9,6 +9,7 @@ mod deployments;
 mod error;
 mod images;
 mod info;
+mod limits;
 mod logs;
 mod path;
 mod pods;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
-    http::{HeaderValue, Method, header},
+    http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get},
@@ -30,9 +31,6 @@ use store::Store;
 
 use self::{access::Access, error::ApiError};
 use crate::{conditions::Conditions, config::Config, handle::Handle};
-
-/// The largest request body, in bytes: far above any real pod definition.
-const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -53,10 +51,14 @@ pub struct Api {
     pub agent: AgentInfo,
     /// How cgroups are mounted on this host, for people.
     pub cgroup_mode: String,
-    /// `host:port` under which TCP listens.
+    /// `host:port` under which TCP can be called.
     pub leader: String,
     /// What is wrong right now.
     pub conditions: Conditions,
+    /// The same as a URL.
+    pub url: String,
+    /// All addresses that TCP listens on, for people.
+    pub listen: String,
 }
 
 /// What axum hands to handlers.
@@ -64,30 +66,35 @@ pub(crate) type Shared = axum::extract::State<Arc<Api>>;
 
 /// Every path, for both listeners, under `/` and under `/service/marathon/`.
 pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
-    let leader = HeaderValue::from_str(&format!("http://{}", api.leader))
-        .unwrap_or(HeaderValue::from_static("http://localhost"));
+    let leader =
+        HeaderValue::from_str(&api.url).unwrap_or(HeaderValue::from_static("http://localhost"));
+    // These wait for something, or take as long as an image is large; they end by themselves.
+    let patient = Router::new()
+        .route(
+            "/v2/deployments/{id}",
+            get(deployments::wait).delete(deployments::end),
+        )
+        .route("/v2/images", get(images::list).post(images::import));
     let paths = Router::new()
         .route("/v2/pods", any(pods::dispatch))
         .route("/v2/pods/", any(pods::dispatch))
         .route("/v2/pods::status", any(pods::dispatch))
         .route("/v2/pods/{*rest}", any(pods::dispatch))
         .route("/v2/deployments", get(deployments::list))
-        .route(
-            "/v2/deployments/{id}",
-            get(deployments::wait).delete(deployments::end),
-        )
         .route("/v2/queue", get(queue::list))
         .route("/v2/info", get(info::info))
         .route("/v2/leader", get(info::leader))
-        .route("/v2/images", get(images::list).post(images::import))
         .route("/ping", get(info::ping))
+        .route_layer(middleware::from_fn(limits::duration))
+        .merge(patient)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api);
     Router::new()
         .nest("/service/marathon", paths.clone())
         .merge(paths)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn(limits::body))
         .layer(middleware::from_fn_with_state(access, access::check))
         .layer(middleware::from_fn(move |request, next| {
             answer(leader.clone(), request, next)
@@ -106,7 +113,7 @@ async fn wrong_method(request: Request) -> ApiError {
     }
 }
 
-/// Adds what every answer carries, and logs each request once.
+/// Adds what every answer carries, and notes each request for whoever debugs; changes have their audit lines.
 async fn answer(leader: HeaderValue, request: Request, next: Next) -> Response {
     let started = std::time::Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -124,10 +131,6 @@ async fn answer(leader: HeaderValue, request: Request, next: Next) -> Response {
     }
     headers.insert("x-marathon-leader", leader);
     let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis());
-    if method == Method::GET || method == Method::HEAD {
-        tracing::debug!(%method, path, status, duration_ms, "answered");
-    } else {
-        tracing::info!(%method, path, status, duration_ms, "answered");
-    }
+    tracing::debug!(%method, path, status, duration_ms, "answered");
     response
 }

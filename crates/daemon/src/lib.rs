@@ -17,6 +17,7 @@ mod log_file;
 mod recovery;
 mod service;
 pub mod snapshot;
+pub mod tokens;
 mod watch;
 
 pub use service::run;

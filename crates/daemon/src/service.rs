@@ -1,6 +1,6 @@
 //! The life of the daemon: start, recovery, work, graceful stop.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use agent::{
     allocator::Agent,
@@ -30,17 +30,15 @@ use uuid::Uuid;
 use crate::{
     clock,
     conditions::Conditions,
-    config::Config,
+    config::{CONFIG_DIR, Config},
     event_loop::{EventLoop, Ids, Restore, chain},
     executors::linux::LinuxExecutors,
     handle::Handle,
-    http::{
-        self, Api,
-        access::{self, Access},
-    },
+    http::{self, Api, access::Access},
     listener::{self, Listeners},
     recovery,
     snapshot::{Publisher, Snapshot},
+    tokens::Tokens,
 };
 
 /// An offer that the scheduler has not answered after this time is taken back. Answers come within a turn of
@@ -76,7 +74,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("open the database {}", database.display()))?;
     let store = Arc::new(store);
-    let token = access::token(&config.state_dir)?;
+    let tokens = Tokens::open(&config.state_dir)?;
     let boots = recovery::Boots::read(&store).await?;
 
     let agent_info = agent_info(&config, &store).await?;
@@ -99,8 +97,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let group = listener::group_id(&config.socket_group);
     let socket = config.run_dir.join("monopod.sock");
-    let listeners = Listeners::bind(&socket, group, config.listen).await?;
-    let address = listeners.address()?;
+    let listeners = Listeners::bind(&socket, group, &config.listen, &config.access).await?;
+    let listen = texts(&listeners.addresses()?).join(",");
+    let leader = leader(&listeners.addresses()?, &agent_info);
+    let url = format!("{}://{leader}", listeners.scheme());
+    let access = Arc::new(Access::new(tokens, group, &config.access));
     let api = Arc::new(Api {
         handle,
         store: Arc::clone(&store),
@@ -109,11 +110,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         layout,
         settings: settings(&config),
         agent: agent_info,
-        leader: address.to_string(),
         conditions,
+        leader,
+        url: url.clone(),
+        listen: listen.clone(),
         config,
     });
-    let router = http::router(api, Arc::new(Access { token, group }));
+    let router = http::router(api, access);
 
     let (finish, stop_loop) = (CancellationToken::new(), CancellationToken::new());
     let mut event_loop = EventLoop {
@@ -136,7 +139,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let looping = tokio::spawn(event_loop.run(stop_loop.clone()));
     let serving = tokio::spawn(listeners.serve(router, finish.clone()));
     let duration_ms = started.elapsed().as_millis();
-    info!(address = %address, socket = %socket.display(), duration_ms, "ready");
+    info!(url, listen, socket = %socket.display(), duration_ms, "ready");
 
     let result = until_stopped(serving, finish).await;
     stop_loop.cancel();
@@ -145,6 +148,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     store.close().await.context("close the database")?;
     info!("stopped; pods go on running");
     result
+}
+
+fn texts(addresses: &[SocketAddr]) -> Vec<String> {
+    addresses.iter().map(SocketAddr::to_string).collect()
+}
+
+/// `host:port` under which clients call the first address; an address that stands for all is called by name.
+fn leader(addresses: &[SocketAddr], agent: &AgentInfo) -> String {
+    match addresses.first() {
+        Some(address) if address.ip().is_unspecified() => {
+            format!("{}:{}", agent.hostname, address.port())
+        }
+        Some(address) => address.to_string(),
+        None => agent.hostname.clone(),
+    }
 }
 
 /// Serves until a signal; a second signal ends it at once.
@@ -184,7 +202,7 @@ fn containerizer_config(config: &Config, layout: &Layout) -> containerizer::Conf
     let parent = config.cgroup_parent.trim_matches('/').to_owned();
     containerizer::Config {
         host_rootfs: runtime.host_rootfs,
-        covered: vec!["/etc/monopod".into()],
+        covered: vec![CONFIG_DIR.into()],
         logs: LogLimits {
             file_bytes: u64::from(runtime.log_file_mib) << 20,
             rotated_files: runtime.log_rotated_files,

@@ -8,7 +8,9 @@ use crate::{
     client::{Client, ClientError},
     completions, daemon_verb, deployment,
     error::CliError,
-    image, info, pod, token, validate, version,
+    image, info, pod,
+    tls::Trust,
+    token, validate, version,
 };
 
 /// Runs Marathon pods on this host.
@@ -41,6 +43,14 @@ pub(crate) struct Connection {
         hide_env_values = true
     )]
     pub(crate) token: Option<String>,
+    /// PEM file of certificates to trust for https, instead of the system's.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "MONOPOD_CA_CERTIFICATE"
+    )]
+    pub(crate) ca_certificate: Option<PathBuf>,
 }
 
 impl Connection {
@@ -60,7 +70,10 @@ impl Connection {
     /// [`ClientError::Url`].
     pub(crate) fn client(&self) -> Result<Client, ClientError> {
         match &self.url {
-            Some(url) => Client::remote(url, self.token.clone()),
+            Some(url) => {
+                let certificates = self.ca_certificate.clone();
+                Client::remote(url, self.token.clone(), Trust { certificates })
+            }
             None => Ok(Client::local(self.run_dir().join("monopod.sock"))),
         }
     }
@@ -84,7 +97,7 @@ pub(crate) enum Verb {
     Validate(validate::ValidateArgs),
     /// Tell where the daemon listens, keeps its files and which version it is.
     Info(info::InfoArgs),
-    /// The token that clients over TCP need.
+    /// The tokens that clients over TCP need.
     #[command(subcommand)]
     Token(token::TokenVerb),
     /// Print completions for a shell.
@@ -152,6 +165,10 @@ mod tests {
             "--run-dir /tmp/x pod logs a -f --tail 5 --container c",
             "image import ./layout --name busybox",
             "token show",
+            "token rotate",
+            "token create --read-only --name grafana",
+            "token list --json",
+            "token revoke grafana",
         ];
         for line in lines {
             let words = std::iter::once("monopod").chain(line.split(' '));
@@ -167,6 +184,7 @@ mod tests {
             "pod list --json --quiet",
             "pod add --timeout 5",
             "podd",
+            "token create --name full",
         ] {
             let words = std::iter::once("monopod").chain(line.split(' '));
             let error = Cli::try_parse_from(words).unwrap_err();

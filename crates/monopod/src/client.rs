@@ -17,7 +17,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{error::CliError, refusal::Refusal};
+use crate::{
+    error::CliError,
+    refusal::Refusal,
+    tls::{self, TlsError, Trust},
+};
 
 /// As long as DC/OS's command line waits for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,11 +45,16 @@ pub(crate) enum ClientError {
         source: io::Error,
     },
     /// The URL is none of ours.
-    #[error("use '{url}': a URL such as http://127.0.0.1:8080 is expected")]
+    #[error(
+        "use '{url}': a URL such as http://127.0.0.1:8080 or https://box.example.org:8443 is expected"
+    )]
     Url {
         /// As given.
         url: String,
     },
+    /// The certificates to trust cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No answer came in time.
     #[error("{request} was not answered within {seconds} seconds")]
     TimedOut {
@@ -76,7 +85,12 @@ pub(crate) enum ClientError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
     Socket(PathBuf),
-    Tcp { authority: String, base: String },
+    Tcp {
+        authority: String,
+        base: String,
+        /// Whom to trust, for https.
+        tls: Option<Trust>,
+    },
 }
 
 /// The daemon, as the verbs see it. Every request has a connection of its own.
@@ -119,24 +133,34 @@ impl Client {
         }
     }
 
-    /// Talks to the daemon at `url`, such as `http://127.0.0.1:8080`.
+    /// Talks to the daemon at `url`, such as `http://127.0.0.1:8080`; by https only to whom `trust` vouches for.
     ///
     /// # Errors
     /// [`ClientError::Url`].
-    pub(crate) fn remote(url: &str, token: Option<String>) -> Result<Self, ClientError> {
+    pub(crate) fn remote(
+        url: &str,
+        token: Option<String>,
+        trust: Trust,
+    ) -> Result<Self, ClientError> {
         let error = || ClientError::Url {
             url: url.to_owned(),
         };
         let uri: Uri = url.parse().map_err(|_| error())?;
         let authority = uri.authority().ok_or_else(error)?;
-        if uri.scheme_str() != Some("http") {
-            return Err(error());
-        }
-        let port = authority.port_u16().unwrap_or(80);
+        let (tls, usual_port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => (Some(trust), 443),
+            Some(_) | None => return Err(error()),
+        };
+        let port = authority.port_u16().unwrap_or(usual_port);
         let authority = format!("{}:{port}", authority.host());
         let base = uri.path().trim_end_matches('/').to_owned();
         Ok(Self {
-            address: Address::Tcp { authority, base },
+            address: Address::Tcp {
+                authority,
+                base,
+                tls,
+            },
             token,
         })
     }
@@ -145,7 +169,14 @@ impl Client {
     pub(crate) fn address(&self) -> String {
         match &self.address {
             Address::Socket(path) => path.display().to_string(),
-            Address::Tcp { authority, base } => format!("http://{authority}{base}"),
+            Address::Tcp {
+                authority,
+                base,
+                tls,
+            } => {
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                format!("{scheme}://{authority}{base}")
+            }
         }
     }
 
@@ -242,7 +273,9 @@ impl Client {
     ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         let (host, base) = match &self.address {
             Address::Socket(_) => ("localhost", ""),
-            Address::Tcp { authority, base } => (authority.as_str(), base.as_str()),
+            Address::Tcp {
+                authority, base, ..
+            } => (authority.as_str(), base.as_str()),
         };
         let mut request = Request::builder()
             .method(method)
@@ -258,11 +291,25 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+        let secure = match &self.address {
+            Address::Tcp {
+                authority,
+                tls: Some(trust),
+                ..
+            } => Some(tls::prepare(trust, host_of(authority))?),
+            Address::Tcp { .. } | Address::Socket(_) => None,
+        };
         let connection = timeout(CONNECT_TIMEOUT, async {
             match &self.address {
                 Address::Socket(path) => shake_hands(UnixStream::connect(path).await?).await,
                 Address::Tcp { authority, .. } => {
-                    shake_hands(TcpStream::connect(authority).await?).await
+                    let stream = TcpStream::connect(authority).await?;
+                    match secure {
+                        None => shake_hands(stream).await,
+                        Some((connector, name)) => {
+                            shake_hands(connector.connect(name, stream).await?).await
+                        }
+                    }
                 }
             }
         });
@@ -275,6 +322,13 @@ impl Client {
             Err(_) => Err(unreachable(io::ErrorKind::TimedOut.into())),
         }
     }
+}
+
+/// The host of `host:port`.
+fn host_of(authority: &str) -> &str {
+    authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host)
 }
 
 async fn shake_hands<S>(stream: S) -> io::Result<SendRequest<Full<Bytes>>>
@@ -356,12 +410,15 @@ mod tests {
                 "http://box:1/service/marathon/",
                 Some("http://box:1/service/marathon"),
             ),
-            ("https://box", None),
+            ("https://box", Some("https://box:443")),
+            ("https://[::1]:8443", Some("https://[::1]:8443")),
+            ("ftp://box", None),
             ("box:80", None),
             ("not a url", None),
         ];
         for (url, expected) in cases {
-            let address = Client::remote(url, None).map(|client| client.address());
+            let trust = Trust { certificates: None };
+            let address = Client::remote(url, None, trust).map(|client| client.address());
             assert_eq!(address.ok().as_deref(), expected, "{url}");
         }
     }

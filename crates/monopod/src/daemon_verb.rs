@@ -4,7 +4,7 @@ use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use daemon::config::Config;
+use daemon::config::{Config, ListenAddresses};
 use tracing_subscriber::EnvFilter;
 
 use crate::{cli::Connection, error::CliError};
@@ -24,9 +24,21 @@ pub(crate) struct DaemonArgs {
     /// The cgroup that all pods are below.
     #[arg(long, value_name = "CGROUP")]
     cgroup_parent: Option<String>,
-    /// Loopback address to listen on; port 0 takes a free one.
+    /// Address to listen on, loopback unless there is a certificate; port 0 takes a free one. Can be repeated.
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    listen: Vec<SocketAddr>,
+    /// PEM file with the certificate for TLS.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Group whose members may use the Unix socket.
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+    /// Further name under which clients call this host. Can be repeated.
+    #[arg(long, value_name = "NAME")]
+    allowed_host: Vec<String>,
     /// First part of the names of kernel objects.
     #[arg(long, value_name = "WORD")]
     name_prefix: Option<String>,
@@ -76,7 +88,13 @@ fn override_config(config: &mut Config, args: DaemonArgs, connection: &Connectio
     set(&mut config.state_dir, args.state_dir);
     set(&mut config.run_dir, connection.run_dir.clone());
     set(&mut config.cgroup_parent, args.cgroup_parent);
-    set(&mut config.listen, args.listen);
+    set(&mut config.socket_group, args.socket_group);
+    if !args.listen.is_empty() {
+        config.listen = ListenAddresses::new(args.listen);
+    }
+    set_some(&mut config.access.tls_certificate, args.tls_certificate);
+    set_some(&mut config.access.tls_key, args.tls_key);
+    config.access.allowed_hosts.extend(args.allowed_host);
     set(&mut config.name_prefix, args.name_prefix);
     set(&mut config.log_level, args.log_level);
     set_some(&mut config.agent.port_range, args.port_range);
@@ -104,6 +122,7 @@ fn set_some<T>(key: &mut Option<T>, given: Option<T>) {
 fn serve(config: Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log_level)
         .with_context(|| format!("understand log_level '{}'", config.log_level))?;
+    let filter = keep_audit(filter, &config.log_level)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -114,6 +133,15 @@ fn serve(config: Config) -> anyhow::Result<()> {
         .build()
         .context("start the asynchronous runtime")?
         .block_on(daemon::run(config))
+}
+
+/// Keeps audit lines in the log at any level, unless the filter itself says what becomes of them.
+fn keep_audit(filter: EnvFilter, level: &str) -> anyhow::Result<EnvFilter> {
+    if level.contains("audit") {
+        return Ok(filter);
+    }
+    let directive = "audit=info".parse().context("keep audit lines")?;
+    Ok(filter.add_directive(directive))
 }
 
 #[cfg(test)]
@@ -145,7 +173,7 @@ mod tests {
     #[test]
     fn dangerous_values_are_refused_before_anything_starts() {
         let args = DaemonArgs {
-            listen: Some("0.0.0.0:1".parse().unwrap()),
+            listen: vec!["0.0.0.0:1".parse().unwrap()],
             ..DaemonArgs::default()
         };
         let error = configure(args, &Connection::default()).unwrap_err();

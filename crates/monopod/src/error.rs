@@ -2,7 +2,11 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{client::ClientError, definition_source::SourceError, exit_code, refusal::Refusal};
+use daemon::tokens::TokenError;
+
+use crate::{
+    client::ClientError, definition_source::SourceError, exit_code, refusal::Refusal, tls::TlsError,
+};
 
 /// The end of a verb that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,9 @@ pub(crate) enum CliError {
         /// Why.
         source: io::Error,
     },
+    /// Tokens could not be read or changed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Standard output could not be written.
     #[error("write the output")]
     Output {
@@ -87,12 +94,15 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Client(ClientError::Unreachable { .. }) => exit_code::UNREACHABLE,
-            Self::Client(ClientError::Url { .. }) => exit_code::USAGE,
+            Self::Client(ClientError::Url { .. } | ClientError::Tls(TlsError::Name { .. })) => {
+                exit_code::USAGE
+            }
             Self::PodFailed { .. } => exit_code::POD_FAILED,
             Self::Output { source } if source.kind() == io::ErrorKind::BrokenPipe => exit_code::OK,
             Self::Client(
                 ClientError::TimedOut { .. }
                 | ClientError::Broken { .. }
+                | ClientError::Tls(TlsError::Certificates { .. })
                 | ClientError::NotARequest { .. },
             )
             | Self::Refused(_)
@@ -101,6 +111,7 @@ impl CliError {
             | Self::Notice { .. }
             | Self::NotReached { .. }
             | Self::File { .. }
+            | Self::Token(_)
             | Self::Output { .. }
             | Self::Daemon { .. }
             | Self::Start { .. }
@@ -124,6 +135,7 @@ impl CliError {
             Self::Client(_)
             | Self::Shape { .. }
             | Self::File { .. }
+            | Self::Token(_)
             | Self::Output { .. }
             | Self::Daemon { .. }
             | Self::Start { .. } => Some(format!("Error: failed to {}", chain(self))),

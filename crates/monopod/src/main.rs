@@ -15,6 +15,7 @@ mod pod;
 mod pod_status;
 mod refusal;
 mod table;
+mod tls;
 mod token;
 mod validate;
 mod version;

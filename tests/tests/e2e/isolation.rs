@@ -211,3 +211,21 @@ fn users_are_resolved_in_the_image_with_no_groups_of_the_host() {
     );
     assert_eq!(report["status"]["CapEff"], "0000000000000000");
 }
+
+#[test]
+fn a_container_has_no_device_of_the_host_and_makes_none() {
+    needs_root!();
+    let host = Host::start();
+    let command = "ls /dev | tr '\\n' ' '; echo; mknod /tmp/disk b 8 0 || echo refused; sleep 1000";
+    let container = pods::shell_container("c", command);
+    host.launch(&pods::pod("/devices", &[container]));
+    host.wait_for_line("/devices", "c", |line| line == "refused");
+    let log = host.log_of("/devices", "c", "stdout");
+    let harmless = [
+        "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
+        "stdout", "tty", "urandom", "zero", "console",
+    ];
+    for name in log.lines().next().unwrap_or_default().split_whitespace() {
+        assert!(harmless.contains(&name), "/dev/{name} is in the container");
+    }
+}

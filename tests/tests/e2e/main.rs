@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary, real pods. They need root and say so where they have it not.
 #![expect(clippy::unwrap_used, reason = "a test ends by a panic")]
 
+mod access;
 mod bad_input;
 mod command_line;
 mod failures;

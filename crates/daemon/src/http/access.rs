@@ -1,260 +1,193 @@
-//! Who may come in. The API can start processes as root, so whoever reaches it is root.
+//! Who may come in. The API can start processes as root, so whoever may change something here is root.
+//!
+//! Callers on the Unix socket are known by what the kernel says of them, callers on TCP by a token. Each request is
+//! looked at anew, so that a token that was replaced ends at once. What changes something leaves an audit line.
 
-use std::{
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod audit;
+mod caller;
+mod origin;
+
+use std::sync::Arc;
 
 use axum::{
-    extract::{ConnectInfo, Request, State, connect_info::Connected},
-    http::{HeaderMap, header},
+    Extension,
+    extract::{Request, State},
+    http::{Method, header},
     middleware::Next,
-    response::Response,
-    serve::IncomingStream,
+    response::{IntoResponse as _, Response},
 };
-use subtle::ConstantTimeEq as _;
-use tokio::net::{TcpListener, UnixListener, unix::UCred};
 
+pub use self::caller::{Caller, Peer};
+use self::{audit::Identity, origin::Names};
 use super::error::ApiError;
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
-pub enum Caller {
-    /// Somebody on the Unix socket, as the kernel tells.
-    Unix(Option<UCred>),
-    /// Somebody on TCP, unknown until a token is shown.
-    Tcp,
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self::Unix(stream.io().peer_cred().ok())
-    }
-}
-
-impl Connected<IncomingStream<'_, TcpListener>> for Caller {
-    fn connect_info(_: IncomingStream<'_, TcpListener>) -> Self {
-        Self::Tcp
-    }
-}
+use crate::{
+    config::AccessConfig,
+    tokens::{Permission, Tokens},
+};
 
 /// What decides.
 #[derive(Debug)]
 pub struct Access {
-    /// The token that TCP callers must show.
-    pub token: String,
+    /// What TCP callers must show.
+    tokens: Tokens,
     /// The group whose members may use the Unix socket, if this host has it.
-    pub group: Option<u32>,
-}
-
-/// Why the token cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("{attempt} the token file {path}", path = path.display())]
-pub struct TokenError {
-    attempt: &'static str,
-    path: PathBuf,
-    source: std::io::Error,
-}
-
-/// Reads the token; at the first start makes it, readable by its owner only.
-///
-/// # Errors
-/// When the file can be neither read nor written.
-pub fn token(state_dir: &Path) -> Result<String, TokenError> {
-    let path = state_dir.join("token");
-    match std::fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(source) => {
-            return Err(TokenError {
-                attempt: "read",
-                path,
-                source,
-            });
-        }
-    }
-    let token = format!(
-        "{}{}",
-        uuid::Uuid::new_v4().simple(),
-        uuid::Uuid::new_v4().simple()
-    );
-    let fresh = state_dir.join("token.new");
-    let write = || {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.write_all(token.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &path)
-    };
-    write().map_err(|source| TokenError {
-        attempt: "write",
-        path: path.clone(),
-        source,
-    })?;
-    Ok(token)
-}
-
-/// Lets a request pass or answers 401 or 403.
-pub(super) async fn check(
-    State(access): State<Arc<Access>>,
-    ConnectInfo(caller): ConnectInfo<Caller>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let path = request.uri().path();
-    let public = path == "/ping" || path == "/service/marathon/ping";
-    match caller {
-        Caller::Unix(peer) => {
-            if !public && !peer.is_some_and(|peer| access.admits(&peer)) {
-                return Err(ApiError::PeerRefused);
-            }
-        }
-        Caller::Tcp => {
-            check_origin(request.headers())?;
-            if !public && !access.knows_token(request.headers()) {
-                return Err(ApiError::TokenRefused);
-            }
-        }
-    }
-    Ok(next.run(request).await)
+    group: Option<u32>,
+    /// Names under which this host may be called.
+    names: Names,
 }
 
 impl Access {
-    /// Whether the kernel's word about the peer is enough: root, whoever runs the daemon, or the group.
-    fn admits(&self, peer: &UCred) -> bool {
-        let uid = peer.uid();
-        if uid == 0 || uid == rustix::process::geteuid().as_raw() {
-            return true;
-        }
-        let Some(group) = self.group else {
-            return false;
-        };
-        peer.gid() == group
-            || peer
-                .pid()
-                .is_some_and(|pid| supplementary_groups(pid).contains(&group))
-    }
-
-    /// Whether the request shows the token, in the form of DC/OS or as a bearer token.
-    fn knows_token(&self, headers: &HeaderMap) -> bool {
-        let Some(value) = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-        else {
-            return false;
-        };
-        let shown = value
-            .strip_prefix("token=")
-            .or_else(|| value.strip_prefix("Bearer "));
-        shown.is_some_and(|shown| shown.trim().as_bytes().ct_eq(self.token.as_bytes()).into())
-    }
-}
-
-/// The supplementary groups of a process. The socket's mode has already kept out who is in none of its groups.
-fn supplementary_groups(pid: i32) -> Vec<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let groups = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Groups:"))
-        .unwrap_or_default();
-    groups
-        .split_whitespace()
-        .filter_map(|group| group.parse().ok())
-        .collect()
-}
-
-/// Refuses names that a browser was tricked into (DNS rebinding), and pages of other sites.
-fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &header::HeaderValue| value.to_str().ok())
-    };
-    if !text(header::HOST).is_some_and(is_loopback_authority) {
-        return Err(ApiError::HostRefused);
-    }
-    if let Some(origin) = text(header::ORIGIN) {
-        let authority = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"));
-        if !authority.is_some_and(is_loopback_authority) {
-            return Err(ApiError::HostRefused);
+    /// Takes what was configured.
+    pub fn new(tokens: Tokens, group: Option<u32>, config: &AccessConfig) -> Self {
+        Self {
+            tokens,
+            group,
+            names: Names::new(&config.allowed_hosts),
         }
     }
-    Ok(())
+
+    /// Whether the kernel's word about the peer is enough.
+    pub(crate) fn admits(&self, peer: &Peer) -> bool {
+        peer.is_root() || self.group.is_some_and(|group| peer.is_in(group))
+    }
+
+    /// Who sends the request, if that one may come in at all.
+    fn identify(&self, caller: &Caller, request: &Request) -> Result<Identity, ApiError> {
+        let public = is_public(request.uri().path());
+        match caller {
+            Caller::Unix(Some(peer)) if public || self.admits(peer) => {
+                Ok(Identity::Peer(peer.clone()))
+            }
+            Caller::Unix(_) => Err(ApiError::PeerRefused),
+            Caller::Tcp { remote, local } => {
+                self.names.check(request, local.ip())?;
+                match self.tokens.permission(request.headers()) {
+                    Ok(Some(permission)) => Ok(Identity::Token(permission, *remote)),
+                    Ok(None) | Err(_) if public => Ok(Identity::Nobody(*remote)),
+                    Ok(None) => Err(ApiError::TokenRefused),
+                    Err(error) => Err(ApiError::internal("check a token", error)),
+                }
+            }
+        }
+    }
 }
 
-fn is_loopback_authority(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
+/// Paths that need no credentials.
+fn is_public(path: &str) -> bool {
+    path == "/ping" || path == "/service/marathon/ping"
+}
+
+/// Whether a request can only look. Anything else counts as a change, also what this daemon does not know.
+fn only_looks(request: &Request) -> bool {
+    let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
+    is_read && !request.headers().contains_key(header::UPGRADE)
+}
+
+/// Whether the one who came in may send this request.
+fn check_permission(identity: &Identity, request: &Request) -> Result<(), ApiError> {
+    match identity {
+        Identity::Token(Permission::ReadOnly { name }, _) if !only_looks(request) => {
+            Err(ApiError::ReadOnly { name: name.clone() })
+        }
+        Identity::Peer(_) | Identity::Token(..) | Identity::Nobody(_) | Identity::Unknown => Ok(()),
+    }
+}
+
+/// Lets a request pass or answers 401 or 403; tells of each change that was asked for.
+pub(super) async fn check(
+    State(access): State<Arc<Access>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let changes = !only_looks(&request);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (identity, response) = match access.identify(&caller, &request) {
+        Ok(identity) => match check_permission(&identity, &request) {
+            Ok(()) => (identity, next.run(request).await),
+            Err(error) => (identity, error.into_response()),
+        },
+        Err(error) => (Identity::refused(&caller), error.into_response()),
     };
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    if changes {
+        audit::tell(&identity, &method, &path, &response);
+    }
+    response
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use axum::body::Body;
+    use model::time::Timestamp;
 
-    #[test]
-    fn loopback_names_only() {
-        let cases = [
-            ("localhost:8080", true),
-            ("127.0.0.1", true),
-            ("[::1]:80", true),
-            ("LocalHost", true),
-            ("evil.example", false),
-            ("localhost.evil.example:8080", false),
-            ("10.0.0.1", false),
-            ("", false),
-        ];
-        for (authority, expected) in cases {
-            assert_eq!(is_loopback_authority(authority), expected, "{authority}");
+    use super::*;
+    use crate::tokens;
+
+    fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
+        request.body(Body::empty()).unwrap()
     }
 
     #[test]
-    fn tokens_in_both_forms_and_nothing_else() {
-        let access = Access {
-            token: "secret".to_owned(),
-            group: None,
+    fn each_kind_of_caller_may_what_it_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(dir.path()).unwrap();
+        let full = format!("token={}", tokens::read_full(dir.path()).unwrap().unwrap());
+        let looking = tokens::create_read_only(dir.path(), "eye", Timestamp::from_millis(0));
+        let looking = format!("Bearer {}", looking.unwrap());
+        let access = Access::new(tokens, Some(50), &AccessConfig::default());
+        let peer = |uid, gid, groups: &[u32]| Caller::Unix(Some(Peer::new(uid, gid, groups)));
+        let tcp = Caller::Tcp {
+            remote: "127.0.0.1:5".parse().unwrap(),
+            local: "127.0.0.1:8080".parse().unwrap(),
         };
         let cases = [
-            ("token=secret", true),
-            ("Bearer secret", true),
-            ("token=secre", false),
-            ("secret", false),
-            ("Bearer ", false),
+            (peer(0, 0, &[]), "DELETE", "", 0),
+            (peer(7, 50, &[]), "DELETE", "", 0),
+            (peer(7, 7, &[1, 50]), "DELETE", "", 0),
+            (peer(7, 7, &[1]), "GET", "", 403),
+            (Caller::Unix(None), "GET", "", 403),
+            (tcp.clone(), "GET", "", 401),
+            (tcp.clone(), "GET", "token=wrong", 401),
+            (tcp.clone(), "DELETE", full.as_str(), 0),
+            (tcp.clone(), "GET", looking.as_str(), 0),
+            (tcp.clone(), "HEAD", looking.as_str(), 0),
+            (tcp.clone(), "DELETE", looking.as_str(), 403),
+            (tcp, "BREW", looking.as_str(), 403),
         ];
-        for (value, expected) in cases {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            assert_eq!(access.knows_token(&headers), expected, "{value}");
+        for (caller, method, token, expected) in cases {
+            let headers = [("host", "localhost"), ("authorization", token)];
+            let request = request(method, "/v2/pods", &headers);
+            let answer = access.identify(&caller, &request);
+            let answer = answer.and_then(|identity| check_permission(&identity, &request));
+            let status = answer.map_or_else(|error| error.into_response().status().as_u16(), |_| 0);
+            assert_eq!(status, expected, "{caller:?} {method} {token}");
         }
-        assert!(!access.knows_token(&HeaderMap::new()));
     }
 
     #[test]
-    fn the_token_is_made_once_and_private() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let first = token(dir.path()).unwrap();
-        assert_eq!(first.len(), 64);
-        assert_eq!(token(dir.path()).unwrap(), first);
-        let mode = std::fs::metadata(dir.path().join("token"))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
+    fn only_two_paths_are_for_anybody() {
+        let cases = [
+            ("/ping", true),
+            ("/service/marathon/ping", true),
+            ("/ping/", false),
+            ("//ping", false),
+            ("/ping/../v2/pods", false),
+            ("/v2/pods/ping", false),
+            ("/%70ing", false),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(is_public(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_no_mere_look() {
+        let headers = [("upgrade", "websocket")];
+        assert!(!only_looks(&request("GET", "/v2/pods", &headers)));
+        assert!(only_looks(&request("GET", "/v2/pods", &[])));
     }
 }

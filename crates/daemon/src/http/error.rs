@@ -56,8 +56,20 @@ pub(crate) enum ApiError {
     TokenRefused,
     /// Not root and not in the group.
     PeerRefused,
-    /// A host or origin that is not this machine.
-    HostRefused,
+    /// A token that may only look was shown for a change.
+    ReadOnly { name: String },
+    /// A host that is not this machine.
+    HostRefused { host: String },
+    /// A page of another site.
+    OriginRefused,
+    /// The body is larger than any that means something here.
+    BodyTooLarge { limit: usize },
+    /// The body did not come in time.
+    BodyTooSlow { seconds: u64 },
+    /// The body ended before its end.
+    BodyBroken,
+    /// No answer was found in time.
+    TooSlow { seconds: u64 },
     /// Our own fault.
     Internal {
         attempt: &'static str,
@@ -226,12 +238,43 @@ impl ApiError {
                 (StatusCode::UNAUTHORIZED, message(text))
             }
             Self::PeerRefused => {
-                let text = "Only root and members of the group 'monopod' may use this socket.";
+                let text = "Only root and members of the group that socket_group names may use this \
+                            socket.";
                 (StatusCode::FORBIDDEN, message(text))
             }
-            Self::HostRefused => {
-                let text = "Host and Origin must name this machine's loopback address.";
+            Self::ReadOnly { name } => {
+                let text = format!("The token '{name}' is read-only: it may GET and HEAD.");
                 (StatusCode::FORBIDDEN, message(text))
+            }
+            Self::HostRefused { host } => {
+                let text = format!(
+                    "'{host}' is no name of this host: call it by localhost or an address it listens on, \
+                     or add the name to allowed_hosts in its configuration."
+                );
+                (StatusCode::FORBIDDEN, message(text))
+            }
+            Self::OriginRefused => {
+                let text = "Pages of other sites may not use this API.";
+                (StatusCode::FORBIDDEN, message(text))
+            }
+            Self::BodyTooLarge { limit } => {
+                let text = format!("The body is larger than {limit} bytes.");
+                (StatusCode::PAYLOAD_TOO_LARGE, message(text))
+            }
+            Self::BodyTooSlow { seconds } => {
+                let text = format!("The body was not complete within {seconds} seconds.");
+                (StatusCode::REQUEST_TIMEOUT, message(text))
+            }
+            Self::BodyBroken => {
+                let text = "The body ended before its end.";
+                (StatusCode::BAD_REQUEST, message(text))
+            }
+            Self::TooSlow { seconds } => {
+                let text = format!(
+                    "There was no answer within {seconds} seconds. What was asked for may still happen: \
+                     look before trying again."
+                );
+                (StatusCode::SERVICE_UNAVAILABLE, message(text))
             }
             Self::Internal { .. } => {
                 let text = "Internal error; the daemon's log says more.";

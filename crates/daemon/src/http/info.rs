@@ -55,8 +55,8 @@ pub(super) async fn info(State(api): Shared) -> Response {
         "monopod": {
             "version": env!("CARGO_PKG_VERSION"),
             "protocol": runtime::launch::PROTOCOL_VERSION,
-            "url": format!("http://{}", api.leader),
-            "listen": api.leader,
+            "url": api.url,
+            "listen": api.listen,
             "stateDir": api.config.state_dir,
             "runDir": api.config.run_dir,
             "cgroupParent": api.config.cgroup_parent,
