@@ -97,6 +97,9 @@ pub struct ContainerLaunch {
     pub cpus_milli: u64,
     /// Hard limit of cpu time; `None` for none.
     pub cpu_quota_milli: Option<u64>,
+    /// Memory requested, in bytes; 0 in messages of older daemons.
+    #[serde(default)]
+    pub memory_request_bytes: u64,
     /// Hard limit of memory in bytes; `None` for none.
     pub memory_limit_bytes: Option<u64>,
     /// Limit of processes and threads.

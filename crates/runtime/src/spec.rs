@@ -1,18 +1,17 @@
 //! A container's OCI runtime specification, as libcontainer reads it. Pure.
 //!
 //! Left out on purpose: the seccomp profile (a cached program is loaded right before exec; compiling the
-//! profile is three quarters of a creation's cost), limits (the runtime sets them in the cgroup, see
+//! profile is three quarters of a creation's cost), limits and devices (the runtime sets them in the cgroup, see
 //! [`crate::cgroup`]; a cpu quota would throttle the creation), and network, IPC and UTS namespaces (the
 //! executor lives in the pod's own, and its containers with it). Always set, since each omission has a bad
 //! effect (measured): `HOME` (else libcontainer asks the image's own NSS libraries, as root), `PATH`,
-//! additional groups (else the executor's), umask, no-new-privileges, and the denial of all devices.
+//! additional groups (else the executor's), umask and no-new-privileges.
 
 use std::path::Path;
 
 use libcontainer::oci_spec::runtime::{
-    Capabilities, Capability, Linux, LinuxCapabilities, LinuxDeviceCgroup, LinuxDeviceType,
-    LinuxNamespace, LinuxNamespaceType, LinuxResources, Mount, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType, Process, Root, Spec, User,
+    Capabilities, Capability, Linux, LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, Mount,
+    PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, Root, Spec, User,
 };
 
 use crate::launch::{ContainerLaunch, Launch};
@@ -296,15 +295,13 @@ fn linux(input: &SpecInput<'_>) -> Linux {
     if input.cgroup_view {
         namespaces.push(namespace(LinuxNamespaceType::Cgroup));
     }
-    let mut resources = LinuxResources::default();
-    resources.set_devices(Some(vec![deny_all_devices()]));
     let cgroup = format!("/{}/{}", input.launch.cgroups.run, input.container.name);
     let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
     let mut linux = Linux::default();
     linux
         .set_namespaces(Some(namespaces))
         .set_cgroups_path(Some(cgroup.into()))
-        .set_resources(Some(resources))
+        .set_resources(None)
         .set_rootfs_propagation(Some("slave".to_owned()))
         .set_masked_paths(Some(owned(&MASKED_PATHS)))
         .set_readonly_paths(Some(owned(&READ_ONLY_PATHS)))
@@ -317,15 +314,6 @@ fn namespace(kind: LinuxNamespaceType) -> LinuxNamespace {
     let mut namespace = LinuxNamespace::default();
     namespace.set_typ(kind);
     namespace
-}
-
-/// libcgroups then allows its default devices.
-fn deny_all_devices() -> LinuxDeviceCgroup {
-    let mut rule = LinuxDeviceCgroup::default();
-    rule.set_allow(false)
-        .set_typ(Some(LinuxDeviceType::A))
-        .set_access(Some("rwm".to_owned()));
-    rule
 }
 
 #[cfg(test)]
@@ -356,6 +344,7 @@ mod tests {
             seccomp: true,
             cpus_milli: 100,
             cpu_quota_milli: Some(100),
+            memory_request_bytes: 1 << 25,
             memory_limit_bytes: Some(1 << 25),
             pids_limit: 100,
             kill_grace_ms: 3000,
@@ -429,11 +418,7 @@ mod tests {
             Some(Path::new("/monopod/r/web"))
         );
         assert!(linux.seccomp().is_none());
-        let resources = linux.resources().as_ref().unwrap();
-        assert!(resources.cpu().is_none() && resources.memory().is_none());
-        let rules = resources.devices().as_ref().unwrap();
-        assert_eq!(rules[0].to_string(), "a *:* rwm");
-        assert!(!rules[0].allow());
+        assert!(linux.resources().is_none(), "libcgroups only attaches");
         assert!(!linux.masked_paths().as_ref().unwrap().is_empty());
         assert!(!linux.readonly_paths().as_ref().unwrap().is_empty());
     }

@@ -17,6 +17,8 @@ const CPU_PERIOD_US: u64 = 100_000;
 pub struct Limits {
     /// Thousandths of a cpu requested; its share when cpus are scarce. 0 leaves the kernel's default.
     pub cpus_milli: u64,
+    /// Bytes of memory requested: taken away last when the host's memory is scarce. 0 for none.
+    pub memory_request_bytes: u64,
     /// Most bytes of memory; raised to [`MEMORY_FLOOR_BYTES`]. Swap is not given beyond it.
     pub memory_bytes: Option<u64>,
     /// Most processes and threads; raised to [`PIDS_FLOOR`].
@@ -63,6 +65,9 @@ impl Limits {
         if self.cpus_milli > 0 {
             settings.push(cpu_share(mode, self.cpus_milli));
         }
+        if self.memory_request_bytes > 0 {
+            settings.push(memory_request(mode, self.memory_request_bytes));
+        }
         match (mode, memory) {
             (_, None) => {}
             (Mode::V1 | Mode::Hybrid, Some(bytes)) => {
@@ -84,14 +89,28 @@ impl Limits {
     }
 }
 
-/// 1024 shares, or a weight of 100, for a whole cpu (mesos: `cgroups/cpu`); within what the kernel takes.
+/// The kernel's guarantee of best effort (version 2), or its target under pressure (version 1), as Mesos sets them
+/// (mesos: `cgroups/mem`).
+fn memory_request(mode: Mode, bytes: u64) -> Setting {
+    match mode {
+        Mode::V1 | Mode::Hybrid => optional("memory", "memory.soft_limit_in_bytes", bytes),
+        Mode::V2 => optional("memory", "memory.low", bytes),
+    }
+}
+
+/// 1024 shares, or a weight of 100, for a whole cpu: the kernel's own default on either version, and in between
+/// proportional (mesos: `cgroups/cpu`), so that who asks for four times as much gets four times as much. Within what
+/// the kernel takes.
 fn cpu_share(mode: Mode, cpus_milli: u64) -> Setting {
     match mode {
         Mode::V1 | Mode::Hybrid => {
             let shares = cpus_milli.saturating_mul(1024) / 1000;
             required("cpu", "cpu.shares", shares.clamp(2, 262_144))
         }
-        Mode::V2 => required("cpu", "cpu.weight", (cpus_milli / 10).clamp(1, 10_000)),
+        Mode::V2 => {
+            let weight = cpus_milli.saturating_add(5) / 10;
+            required("cpu", "cpu.weight", weight.clamp(1, 10_000))
+        }
     }
 }
 
@@ -134,6 +153,7 @@ mod tests {
     fn limits_become_files() {
         let limits = Limits {
             cpus_milli: 500,
+            memory_request_bytes: 32 << 20,
             memory_bytes: Some(64 << 20),
             pids: Some(100),
             oom_group: true,
@@ -142,6 +162,7 @@ mod tests {
             &limits.settings(Mode::Hybrid),
             &[
                 ("cpu.shares", "512"),
+                ("memory.soft_limit_in_bytes", "33554432"),
                 ("memory.limit_in_bytes", "67108864"),
                 ("memory.memsw.limit_in_bytes", "67108864"),
                 ("pids.max", "100"),
@@ -151,6 +172,7 @@ mod tests {
             &limits.settings(Mode::V2),
             &[
                 ("cpu.weight", "50"),
+                ("memory.low", "33554432"),
                 ("memory.max", "67108864"),
                 ("memory.swap.max", "0"),
                 ("memory.oom.group", "1"),
@@ -163,6 +185,7 @@ mod tests {
     fn tiny_limits_are_raised_and_absent_ones_left_out() {
         let tiny = Limits {
             cpus_milli: 1,
+            memory_request_bytes: 0,
             memory_bytes: Some(1),
             pids: Some(1),
             oom_group: false,

@@ -1,18 +1,20 @@
 //! The cgroups of runs: `<parent>/<run>/{executor,<container>…}` in every hierarchy that containers join.
 //!
 //! The runtime makes every cgroup and sets every limit before a container exists; libcgroups, inside
-//! libcontainer, then finds them there and only attaches the container's process (and, on version 1, writes
-//! its device list). What else libcgroups offers is not used, for these reasons: it discovers the hierarchies
-//! anew for every container by a dozen reads of mountinfo (1.4 ms of a 6 ms creation), it removes a cgroup but
-//! not those that the payload made below it, it kills only once, it has neither `memory.oom.group` nor a way
-//! to wait until a cgroup is empty, and its pid list on version 1 knows the devices hierarchy only.
+//! libcontainer, then finds them there and only attaches the container's process. What else libcgroups offers is
+//! not used, for these reasons: it discovers the hierarchies anew for every container by a dozen reads of
+//! mountinfo (1.4 ms of a 6 ms creation), it removes a cgroup but not those that the payload made below it, it
+//! kills only once, it has neither `memory.oom.group` nor a way to wait until a cgroup is empty, its pid list on
+//! version 1 knows the devices hierarchy only, and its device lists allow what they should not (see `devices`).
 //! (libcgroups: `v1/manager.rs`, `v2/manager.rs`.)
 //!
 //! Paths are relative to the mount point of each hierarchy, without leading slash; libcontainer's
 //! `cgroupsPath` is the same path with one.
 
+mod devices;
 mod hierarchy;
 mod limits;
+mod pressure;
 mod processes;
 
 use std::{
@@ -22,13 +24,19 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+pub use devices::DeviceFilter;
 pub use hierarchy::{Hierarchies, Hierarchy, Mode};
 pub use limits::{Limits, MEMORY_FLOOR_BYTES, PIDS_FLOOR};
+pub use pressure::{MemoryKill, Shortage};
 
 use crate::{launch::CgroupPaths, mountinfo};
 
-/// The controllers whose limits are set here.
-const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+/// The controllers whose limits are set here; without one of them no pod can be held to what it was given.
+const REQUIRED: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// What is passed down to runs where it can be had. Nothing is written to its files: every cgroup then has the
+/// kernel's default weight, so that disks are shared evenly, and accounts are kept.
+const WELCOME: [&str; 1] = ["io"];
 
 /// A cgroup that could not be made, changed, emptied or removed.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +51,37 @@ pub enum CgroupError {
         path: String,
     },
     /// A controller that limits need is not to be had.
-    #[error("limit {controller} in cgroup {path}: the controller is not available there")]
+    #[error(
+        "limit {controller} in cgroup {path}: the controller is not available there; the kernel may have it switched \
+         off (cgroup_disable=), or it was not delegated (systemd: Delegate=yes)"
+    )]
     Controller {
         /// The controller.
         controller: String,
         /// The cgroup.
         path: PathBuf,
+    },
+    /// A cgroup does not pass a controller down.
+    #[error(
+        "pass the {controller} controller down from cgroup {path}: no process may be in that very cgroup, only in \
+         ones below it"
+    )]
+    Delegation {
+        /// The controller.
+        controller: &'static str,
+        /// The cgroup's directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The device list cannot be enforced.
+    #[error(
+        "load the program that keeps containers from the host's devices (it needs CAP_SYS_ADMIN and a kernel with \
+         CONFIG_CGROUP_BPF)"
+    )]
+    DeviceProgram {
+        /// Why.
+        source: io::Error,
     },
     /// The kernel refused.
     #[error("{action} {path}")]
@@ -76,6 +109,13 @@ impl CgroupError {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    fn missing(controller: &str, path: impl Into<PathBuf>) -> Self {
+        Self::Controller {
+            controller: controller.to_owned(),
+            path: path.into(),
         }
     }
 }
@@ -117,7 +157,31 @@ impl Cgroups {
         self.create(&format!("{parent}/leaving"), &Limits::default())
     }
 
-    /// Makes all cgroups of a run: the pod's own with `run` as limits, the executor's, and each container's.
+    /// The controllers that cgroups below `parent` have, ordered by name. On version 2 `parent` must exist.
+    pub fn controllers(&self, parent: &str) -> BTreeSet<String> {
+        if self.mode() != Mode::V2 {
+            let all = self.hierarchies.list.iter();
+            return all
+                .flat_map(|hierarchy| hierarchy.controllers.iter().cloned())
+                .collect();
+        }
+        let enabled = self.read_of("", parent, "cgroup.subtree_control");
+        let enabled = enabled.unwrap_or_default();
+        enabled.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Makes sure that every limit can be set below `parent`, which must exist.
+    ///
+    /// # Errors
+    /// The first controller that is not to be had.
+    pub fn require_controllers(&self, parent: &str) -> Result<(), CgroupError> {
+        let present = self.controllers(parent);
+        let missing = REQUIRED.iter().find(|name| !present.contains(**name));
+        missing.map_or(Ok(()), |name| Err(CgroupError::missing(name, parent)))
+    }
+
+    /// Makes all cgroups of a run: the pod's own with `run` as limits, the executor's, and each container's, which
+    /// is kept from all devices that are not allowed.
     ///
     /// # Errors
     /// The first step that failed; what was made stays, see [`Cgroups::remove`].
@@ -126,11 +190,14 @@ impl Cgroups {
         paths: &CgroupPaths,
         run: &Limits,
         containers: impl IntoIterator<Item = (&'a str, Limits)>,
+        devices: &DeviceFilter,
     ) -> Result<(), CgroupError> {
         self.create(&paths.run, run)?;
         self.create(&paths.executor, &Limits::default())?;
         for (name, limits) in containers {
-            self.create(&format!("{}/{name}", paths.run), &limits)?;
+            let path = format!("{}/{name}", paths.run);
+            self.create(&path, &limits)?;
+            self.restrict_devices(&path, devices)?;
         }
         Ok(())
     }
@@ -195,26 +262,6 @@ impl Cgroups {
         Ok(names)
     }
 
-    /// How often the kernel killed a process of this very cgroup for lack of memory; 0 if that cannot be read.
-    /// On version 1 a limit of the pod that is hit counts at the container whose process was killed (measured).
-    pub fn oom_kills(&self, path: &str) -> u64 {
-        let file = match self.mode() {
-            Mode::V1 | Mode::Hybrid => "memory.oom_control",
-            Mode::V2 => "memory.events",
-        };
-        let content = self.read_of("memory", path, file).unwrap_or_default();
-        keyed_value(&content, "oom_kill").unwrap_or(0)
-    }
-
-    /// The most bytes of memory that the cgroup ever held, where the kernel tells (version 2 from 5.19).
-    pub fn memory_peak(&self, path: &str) -> Option<u64> {
-        let file = match self.mode() {
-            Mode::V1 | Mode::Hybrid => "memory.max_usage_in_bytes",
-            Mode::V2 => "memory.peak",
-        };
-        self.read_of("memory", path, file)?.trim().parse().ok()
-    }
-
     fn read_of(&self, controller: &str, path: &str, file: &str) -> Option<String> {
         let mount = self.mount_of(controller)?;
         fs::read_to_string(mount.join(relative(path).ok()?).join(file)).ok()
@@ -261,12 +308,7 @@ impl Cgroups {
             match present {
                 Some(file) => write(&file, &setting.value)?,
                 None if setting.optional => {}
-                None => {
-                    return Err(CgroupError::Controller {
-                        controller: setting.controller.to_owned(),
-                        path: path.to_owned(),
-                    });
-                }
+                None => return Err(CgroupError::missing(setting.controller, path)),
             }
         }
         Ok(())
@@ -283,17 +325,30 @@ fn relative(path: &str) -> Result<&Path, CgroupError> {
     Ok(Path::new(path))
 }
 
-/// Lets the cgroups below `dir` have the controllers that limits need. Ones that cannot be had are left out:
-/// the limit that needs one fails with its name.
+/// Lets the cgroups below `dir` have the controllers that limits need, and those that are welcome. Ones that cannot
+/// be had are left out: the limit that needs one fails with its name. What is enabled already, as in a subtree that
+/// systemd delegated, is not touched.
 fn enable_controllers(dir: &Path) -> Result<(), CgroupError> {
     let file = dir.join("cgroup.subtree_control");
     let available = read(&dir.join("cgroup.controllers"))?;
     let enabled = read(&file)?;
     let has = |list: &str, name: &str| list.split_whitespace().any(|item| item == name);
-    for controller in CONTROLLERS {
-        if has(&available, controller) && !has(&enabled, controller) {
-            write(&file, &format!("+{controller}"))?;
+    let wanted = |name: &&&str| has(&available, name) && !has(&enabled, name);
+    for controller in REQUIRED.iter().filter(wanted) {
+        match write(&file, &format!("+{controller}")) {
+            Err(CgroupError::Io { source, .. }) => {
+                return Err(CgroupError::Delegation {
+                    controller,
+                    path: dir.to_owned(),
+                    source,
+                });
+            }
+            other => other?,
         }
+    }
+    for controller in WELCOME.iter().filter(wanted) {
+        // Without it disks are shared by chance, which is no reason to run nothing.
+        let _ = write(&file, &format!("+{controller}"));
     }
     Ok(())
 }

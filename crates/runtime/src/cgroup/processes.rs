@@ -112,7 +112,12 @@ impl Cgroups {
 
     fn kill_at_once(&self, path: &Path) -> Result<(), CgroupError> {
         for dir in self.directories(path).filter(|dir| dir.is_dir()) {
-            write_unless_gone(&dir.join("cgroup.kill"), "1")?;
+            let kill = dir.join("cgroup.kill");
+            if kill.exists() {
+                write_unless_gone(&kill, "1")?;
+            } else {
+                kill_listed(&dir)?;
+            }
         }
         Ok(())
     }
@@ -170,6 +175,18 @@ impl Cgroups {
             }
         }
     }
+}
+
+/// Kernels before 5.14 have no `cgroup.kill`: a frozen cgroup does not fork while the list is worked off, and what is
+/// frozen can be killed. A cgroup that is gone by now has nobody left.
+pub(super) fn kill_listed(dir: &Path) -> Result<(), CgroupError> {
+    let freeze = dir.join("cgroup.freeze");
+    write_unless_gone(&freeze, "1")?;
+    let mut pids = Vec::new();
+    let listed = collect_pids(dir, &mut pids);
+    pids.into_iter().for_each(kill_one);
+    write_unless_gone(&freeze, "0")?;
+    listed
 }
 
 /// Thaws a cgroup and every one below it: whoever froze one of those may have been killed before it thawed it,

@@ -75,6 +75,7 @@ fn pid_of(child: &Child) -> i32 {
 fn limits() -> Limits {
     Limits {
         cpus_milli: 500,
+        memory_request_bytes: 32 << 20,
         memory_bytes: Some(64 << 20),
         pids: Some(20),
         oom_group: true,
@@ -94,7 +95,12 @@ fn a_run_gets_its_cgroups_with_limits() {
     let containers = [("web", limits()), ("db", limits())];
     parent
         .cgroups
-        .create_run(&paths, &limits(), containers)
+        .create_run(
+            &paths,
+            &limits(),
+            containers,
+            &parent.cgroups.device_filter().unwrap(),
+        )
         .unwrap();
     let children = parent.cgroups.children(&paths.run).unwrap();
     assert_eq!(
@@ -164,6 +170,85 @@ fn freeze(cgroups: &Cgroups, path: &str) {
         Mode::V2 => (cgroups.directory(path).join("cgroup.freeze"), "1"),
     };
     std::fs::write(&file, word).unwrap();
+}
+
+#[test]
+fn who_joined_one_hierarchy_and_not_yet_the_others_is_ended_too() {
+    let Some(parent) = Parent::new("joining") else {
+        return;
+    };
+    let run = parent.path("run");
+    for hierarchy in &parent.cgroups.hierarchies.list {
+        parent.cgroups.create(&run, &Limits::default()).unwrap();
+        let mut child = sleeper();
+        let procs = hierarchy.mount_point.join(&run).join("cgroup.procs");
+        write(&procs, &pid_of(&child).to_string()).unwrap();
+        parent.cgroups.destroy(&run, soon()).unwrap();
+        assert!(!parent.cgroups.exists(&run), "{hierarchy:?}");
+        let status = child.wait().unwrap();
+        assert!(!status.success(), "{hierarchy:?}");
+    }
+}
+
+#[test]
+fn what_is_listed_is_killed_where_the_kernel_cannot_kill_all_at_once() {
+    let Some(parent) = Parent::on_version_2("listed") else {
+        return;
+    };
+    let leaf = parent.path("run/leaf");
+    parent.cgroups.create(&leaf, &Limits::default()).unwrap();
+    let mut child = sleeper();
+    parent.cgroups.join(&leaf, pid_of(&child)).unwrap();
+    processes::kill_listed(&parent.cgroups.directory(&parent.path("run"))).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(9)
+    );
+    processes::kill_listed(&parent.cgroups.directory(&parent.path("absent"))).unwrap();
+}
+
+#[test]
+fn devices_that_are_not_allowed_cannot_be_made_or_used() {
+    for parent in [Parent::new("devices"), Parent::on_version_2("devices2")] {
+        parent.iter().for_each(check_devices);
+    }
+}
+
+fn check_devices(parent: &Parent) {
+    let leaf = parent.path("run/leaf");
+    parent.cgroups.create(&leaf, &Limits::default()).unwrap();
+    let filter = parent.cgroups.device_filter().unwrap();
+    parent.cgroups.restrict_devices(&leaf, &filter).unwrap();
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    // Nodes of no driver: whoever may use the device is told that there is none (ENXIO).
+    let script = "read go; cd \"$0\"; exec 2>&1
+        mknod made c 1 3 && true > made && echo null made and used
+        mknod other c 240 77 || echo other not made
+        true > before && echo used || echo other not used";
+    let made = Command::new("mknod")
+        .arg(dir.path().join("before"))
+        .args(["c", "240", "77"])
+        .status();
+    assert!(
+        made.unwrap().success(),
+        "this host cannot make device nodes"
+    );
+    let mut child = Command::new("sh")
+        .args(["-c", script])
+        .arg(dir.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    parent.cgroups.join(&leaf, pid_of(&child)).unwrap();
+    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("null made and used"), "{said}");
+    assert!(said.contains("other not made"), "{said}");
+    assert!(said.contains("other not used"), "{said}");
+    assert_eq!(said.matches("not permitted").count(), 2, "{said}");
 }
 
 #[test]

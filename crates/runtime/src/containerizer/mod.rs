@@ -42,7 +42,7 @@ pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swep
 
 use self::{process::Identity, run_record::RunRecord};
 use crate::{
-    cgroup::{Cgroups, Mode},
+    cgroup::{Cgroups, DeviceFilter, Mode},
     image::ImageStore,
     journal::{self, Salvaged},
     launch::Launch,
@@ -82,6 +82,7 @@ pub struct Containerizer {
     cgroup_parent: String,
     executor_exe: CString,
     cgroups: Cgroups,
+    devices: DeviceFilter,
     images: ImageStore,
     facts: HostFacts,
     seccomp_program: PathBuf,
@@ -118,6 +119,7 @@ impl Containerizer {
             claim(run_dir)?,
             claim_cgroup(&cgroups, &config.cgroup_parent)?,
         ];
+        cgroups.require_controllers(&config.cgroup_parent)?;
         let facts = host_facts(&config)?;
         let program = seccomp::load_cached(run_dir, &facts.capabilities)?;
         let executor_exe = CString::new(config.executor_exe.as_os_str().as_bytes())
@@ -127,6 +129,7 @@ impl Containerizer {
             layout: config.layout,
             cgroup_parent: config.cgroup_parent,
             executor_exe,
+            devices: cgroups.device_filter()?,
             cgroups,
             facts,
             seccomp_program: program.path,
@@ -142,6 +145,17 @@ impl Containerizer {
     /// Which version of cgroups the host has.
     pub const fn cgroup_mode(&self) -> Mode {
         self.cgroups.mode()
+    }
+
+    /// Parent of all runs' cgroups, relative to the mount point of each hierarchy.
+    pub fn cgroup_parent(&self) -> &str {
+        &self.cgroup_parent
+    }
+
+    /// The controllers that runs' cgroups have, ordered by name.
+    pub fn cgroup_controllers(&self) -> Vec<String> {
+        let controllers = self.cgroups.controllers(&self.cgroup_parent);
+        controllers.into_iter().collect()
     }
 
     /// The image store, for importing and listing.
@@ -271,6 +285,7 @@ impl Containerizer {
             &launch.cgroups,
             &run_limits(&launch, &group.definition.executor_resources.0),
             containers.map(|container| (container.name.as_str(), container_limits(container))),
+            &self.devices,
         )?;
         self.spawn(&launch, dir, lock)
     }

@@ -35,6 +35,18 @@ until grep -q /executor /proc/self/cgroup; do :; done
 sleep 300 &
 "#;
 
+/// Comes to its cgroup only when told to, and ends.
+const COMES_LATE: &str = r#"#!/bin/sh
+message=$(cat <&3)
+dir=$(echo "$message" | sed 's/.*"run_dir":"\([^"]*\)".*/\1/')
+cgroup=$(echo "$message" | sed 's/.*"executor":"\([^"]*\)".*/\1/')
+echo > "$dir/waits"
+until [ -e "$dir/go" ]; do :; done
+for procs in /sys/fs/cgroup/*/"$cgroup"/cgroup.procs /sys/fs/cgroup/"$cgroup"/cgroup.procs; do
+    echo $$ > "$procs"
+done
+"#;
+
 /// A containerizer of its own; everything it made goes at the end, whatever happens.
 struct Fixture {
     containerizer: Option<Containerizer>,
@@ -250,6 +262,31 @@ fn a_child_that_outlives_its_executor_is_not_taken_for_it() {
     let resolved = fixture.get().resolve(group.run).unwrap();
     assert!(matches!(resolved, FoundState::Over), "{resolved:?}");
     assert!(fixture.cgroups.procs(&executor).unwrap().is_empty());
+}
+
+#[test]
+fn an_executor_that_comes_too_late_finds_its_cgroup_gone() {
+    let Some(fixture) = Fixture::new("late", COMES_LATE) else {
+        return;
+    };
+    let group = simple(1);
+    let dir = fixture.get().layout().run(group.run);
+    fixture.get().launch(&group).unwrap();
+    wait_for("it to wait", || dir.path().join("waits").exists());
+    // As if the daemon had been killed before it wrote down whom it started: nobody can be killed by number.
+    fs::remove_file(identity_file(&dir)).unwrap();
+    let cgroup = fixture.cgroup(group.run);
+    std::thread::scope(|scope| {
+        let destroyed = scope.spawn(|| fixture.get().destroy(group.run));
+        wait_for("its cgroup to be removed", || {
+            !fixture.cgroups.exists(&cgroup)
+        });
+        assert!(!destroyed.is_finished(), "something holds the run's lock");
+        fs::write(dir.path().join("go"), "").unwrap();
+        destroyed.join().unwrap().unwrap();
+    });
+    assert!(!fixture.cgroups.exists(&cgroup));
+    assert_eq!(fixture.state_of(group.run), "gone");
 }
 
 #[test]

@@ -23,7 +23,7 @@
 //! | 3 supplementary groups leak | `birth` drops them; `spec` always passes the primary one |
 //! | 4 `noNewPrivileges: false` with seccomp fails | `spec` always sets it; the filter is loaded by `container::payload` |
 //! | 5 no new session keyring | `birth` for the executor, `container::create` for each container |
-//! | 6 devices are allowed by default | `spec` denies all first |
+//! | 6 devices are allowed by default | `cgroup::devices` has a list of its own; the specification names none |
 //! | 7 `LISTEN_FDS` is honoured | `birth` clears the environment |
 //! | 8 the executable check looks at others' bit only | `container::command` asks the kernel, as the user |
 //! | 9 ignored and blocked signals are inherited | `container::payload` resets all right before exec |

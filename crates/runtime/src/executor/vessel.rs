@@ -3,8 +3,9 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -38,6 +39,17 @@ pub(super) struct Vessel {
     pub(super) status: Option<File>,
     pub(super) stdout: Option<Pump>,
     pub(super) stderr: Option<Pump>,
+    /// What tells that its memory is used up, where somebody has to watch it.
+    pub(super) memory: Option<MemoryWatch>,
+}
+
+/// The kernel's notice on version 1 that memory is used up. It comes before the kernel kills, to every cgroup below the
+/// one without memory; only the count of kills, a moment later, says whom it hit.
+#[derive(Debug)]
+pub(super) struct MemoryWatch {
+    notices: File,
+    /// Until when a kill may follow the last notice.
+    pub(super) look_until: Option<Instant>,
 }
 
 /// A creation under way.
@@ -63,6 +75,30 @@ pub(super) enum Status {
     Executed,
     /// It was not.
     Refused(String),
+}
+
+impl MemoryWatch {
+    /// How long after a notice the kernel is expected to have killed.
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    pub(super) const fn new(notices: File) -> Self {
+        Self {
+            notices,
+            look_until: None,
+        }
+    }
+
+    pub(super) fn noticed(&mut self, now: Instant) {
+        // The number of notices does not matter; reading makes it quiet again.
+        let _ = self.notices.read(&mut [0; 8]);
+        self.look_until = Some(now + Self::PATIENCE);
+    }
+}
+
+impl AsFd for MemoryWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.notices.as_fd()
+    }
 }
 
 impl Creation {

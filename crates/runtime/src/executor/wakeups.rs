@@ -33,7 +33,12 @@ pub(super) enum Source {
     Stdout(usize),
     /// A container wrote.
     Stderr(usize),
+    /// A container's memory, or that of its pod or host, is used up (version 1 of cgroups).
+    Memory(usize),
 }
+
+/// Kinds of sources that a number has room for.
+const KINDS: u64 = 16;
 
 impl Source {
     fn to_number(self) -> u64 {
@@ -46,13 +51,14 @@ impl Source {
             Self::Status(index) => (5, index),
             Self::Stdout(index) => (6, index),
             Self::Stderr(index) => (7, index),
+            Self::Memory(index) => (8, index),
         };
-        u64::try_from(index).unwrap_or(0) * 8 + kind
+        u64::try_from(index).unwrap_or(0) * KINDS + kind
     }
 
     fn from_number(number: u64) -> Self {
-        let index = usize::try_from(number / 8).unwrap_or(usize::MAX);
-        match number % 8 {
+        let index = usize::try_from(number / KINDS).unwrap_or(usize::MAX);
+        match number % KINDS {
             0 => Self::Listener,
             1 => Self::Daemon,
             2 => Self::Signals,
@@ -60,7 +66,8 @@ impl Source {
             4 => Self::Report(index),
             5 => Self::Status(index),
             6 => Self::Stdout(index),
-            _ => Self::Stderr(index),
+            7 => Self::Stderr(index),
+            _ => Self::Memory(index),
         }
     }
 }
@@ -137,6 +144,7 @@ mod tests {
             Source::Status(3),
             Source::Stdout(40),
             Source::Stderr(1_000_000),
+            Source::Memory(2),
         ];
         for source in sources {
             assert_eq!(Source::from_number(source.to_number()), source);

@@ -8,7 +8,7 @@ use model::{
 };
 
 use super::{
-    Action, Moment, Pod,
+    Action, LimitsReached, Moment, Pod,
     change::Change,
     member::{Killing, Stage},
 };
@@ -18,7 +18,7 @@ impl Pod {
         &mut self,
         index: usize,
         exit: ExitStatus,
-        out_of_memory: bool,
+        limits: LimitsReached,
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
@@ -29,26 +29,36 @@ impl Pod {
             Stage::Running => false,
         };
         let exit = member.told_exit(exit);
-        let change = match (member.killing.take(), member.flaw.take()) {
-            (Some(killing), _) => killing.outcome(Some(exit)),
-            (None, Some(flaw)) => Change {
+        let memory = limits.memory.filter(|_| !exit.is_success());
+        let change = match (member.killing.take(), member.flaw.take(), memory) {
+            (Some(killing), _, _) => killing.outcome(Some(exit)),
+            (None, Some(flaw), _) => Change {
                 exit: Some(exit),
                 ..Change::launch_failed(flaw)
             },
-            (None, None) if out_of_memory && !exit.is_success() => Change::out_of_memory(exit),
-            (None, None) if before_command => Change {
+            (None, None, Some(kill)) => Change::out_of_memory(&member.name, &kill, exit),
+            (None, None, None) if before_command => Change {
                 exit: Some(exit),
                 ..Change::launch_failed(format!(
                     "the container ended before its command ran: {exit}"
                 ))
             },
-            (None, None) if exit.is_success() && !self.announced => {
+            (None, None, None) if exit.is_success() && !self.announced => {
                 member.stage = Stage::Finished;
                 return;
             }
-            (None, None) => Change::exited(exit),
+            (None, None, None) => Change::exited(exit).with_pids(limits.pids),
         };
         self.end(index, change, now, actions);
+    }
+
+    /// A container without one of its processes is broken: it ends as a whole, as it does by itself on version 2 of
+    /// cgroups.
+    pub(super) fn out_of_memory(&mut self, index: usize, actions: &mut Vec<Action>) {
+        let member = &self.members[index];
+        if member.stage == Stage::Running && member.killing.is_none() {
+            actions.push(Action::Destroy(index));
+        }
     }
 
     pub(super) fn stop_unhandled(&mut self, index: usize, signal: i32, actions: &mut Vec<Action>) {

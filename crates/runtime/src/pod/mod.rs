@@ -27,7 +27,7 @@ use model::{
     update::{ExitStatus, TaskUpdate},
 };
 
-pub use vocabulary::{Action, Event, Moment, Plan};
+pub use vocabulary::{Action, Event, LimitsReached, Moment, Plan};
 
 use change::Change;
 use member::{Member, Stage};
@@ -89,8 +89,9 @@ impl Pod {
             Event::Ended {
                 index,
                 exit,
-                out_of_memory,
-            } => self.ended(index, exit, out_of_memory, now, &mut actions),
+                limits,
+            } => self.ended(index, exit, limits, now, &mut actions),
+            Event::OutOfMemory(index) => self.out_of_memory(index, &mut actions),
             Event::StopUnhandled { index, signal } => {
                 self.stop_unhandled(index, signal, &mut actions);
             }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::cgroup::{MemoryKill, Shortage};
 
 const RUN: RunId = RunId {
     instance: Uuid::from_u128(1),
@@ -45,7 +46,7 @@ fn ended(index: usize, exit: ExitStatus) -> Event {
     Event::Ended {
         index,
         exit,
-        out_of_memory: false,
+        limits: LimitsReached::default(),
     }
 }
 
@@ -290,24 +291,91 @@ fn a_command_that_does_not_execute_fails_the_pod() {
     assert_eq!(updates.last().unwrap().message, "exec format error");
 }
 
-#[test]
-fn out_of_memory_is_told() {
-    let mut script = launched();
-    let event = Event::Ended {
+fn out_of_memory(shortage: Shortage, limit_bytes: Option<u64>) -> Event {
+    let memory = MemoryKill {
+        shortage,
+        limit_bytes,
+        peak_bytes: Some((64 << 20) + (1 << 19)),
+    };
+    Event::Ended {
         index: 1,
         exit: ExitStatus::Signaled(9),
-        out_of_memory: true,
-    };
+        limits: LimitsReached {
+            memory: Some(memory),
+            pids: None,
+        },
+    }
+}
+
+#[test]
+fn out_of_memory_is_told() {
+    let limit = Some(128 << 20);
+    let cases = [
+        (
+            out_of_memory(Shortage::Container, limit),
+            "b FAILED CONTAINER_LIMITATION_MEMORY",
+            "Memory limit exceeded: container 'b' reached its limit of 128 MiB (peak 64.5 MiB); Command terminated with \
+             signal Killed",
+        ),
+        (
+            out_of_memory(Shortage::Pod, limit),
+            "b FAILED CONTAINER_LIMITATION_MEMORY",
+            "Memory limit of the pod exceeded: its containers together reached the limit of 128 MiB, and the kernel ended \
+             container 'b' (peak 64.5 MiB); Command terminated with signal Killed",
+        ),
+        (
+            out_of_memory(Shortage::Host, None),
+            "b FAILED",
+            "Out of memory: the host has none left, and the kernel ended container 'b' (peak 64.5 MiB); Command terminated \
+             with signal Killed",
+        ),
+    ];
+    for (event, failed, message) in cases {
+        let mut script: Vec<(u64, Event, &[&str])> = launched();
+        let then: [&str; 3] = [failed, "a KILLING GROUP_MEMBER_ENDED", "stop 0"];
+        script.push((9, event, &then));
+        let updates = check(plan(&[500, 500], 2), &BEGIN_TWO, script);
+        let told = updates.iter().find(|update| update.exit.is_some());
+        assert_eq!(told.unwrap().message, message);
+    }
+}
+
+#[test]
+fn a_container_that_lost_a_process_to_want_of_memory_ends_as_a_whole() {
+    let mut script = launched();
+    script.push((9, Event::OutOfMemory(1), &["destroy 1"]));
     script.push((
-        9,
-        event,
+        10,
+        out_of_memory(Shortage::Container, None),
         &[
             "b FAILED CONTAINER_LIMITATION_MEMORY",
             "a KILLING GROUP_MEMBER_ENDED",
             "stop 0",
         ],
     ));
+    script.push((11, Event::OutOfMemory(1), &[]));
     check(plan(&[500, 500], 2), &BEGIN_TWO, script);
+}
+
+#[test]
+fn a_failure_after_the_limit_of_processes_says_so() {
+    let mut script = launched();
+    let event = Event::Ended {
+        index: 1,
+        exit: ExitStatus::Exited(2),
+        limits: LimitsReached {
+            memory: None,
+            pids: Some(20),
+        },
+    };
+    let then: &[&str] = &["b FAILED", "a KILLING GROUP_MEMBER_ENDED", "stop 0"];
+    script.push((9, event, then));
+    let updates = check(plan(&[500, 500], 2), &BEGIN_TWO, script);
+    let told = updates.iter().find(|update| update.exit.is_some()).unwrap();
+    assert!(
+        told.message.contains("its limit of 20 processes"),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -9,6 +9,8 @@ use model::{
     update::{ExitStatus, TaskUpdate},
 };
 
+use crate::cgroup::MemoryKill;
+
 /// The two clocks, read by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -29,6 +31,15 @@ pub struct Plan {
     pub parallel: usize,
     /// How long a create, and a start, may take.
     pub launch_timeout: Duration,
+}
+
+/// Limits that a container reached during its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitsReached {
+    /// The kernel killed in it for want of memory.
+    pub memory: Option<MemoryKill>,
+    /// It was refused a process, having as many as this.
+    pub pids: Option<u64>,
 }
 
 /// Something that happened.
@@ -63,9 +74,11 @@ pub enum Event {
         index: usize,
         /// How.
         exit: ExitStatus,
-        /// Whether the kernel killed in it for want of memory.
-        out_of_memory: bool,
+        /// Which limits it had reached.
+        limits: LimitsReached,
     },
+    /// The kernel killed a process of a container for want of memory, and may have left others.
+    OutOfMemory(usize),
     /// The stop signal would not reach a container that has no handler for it, and was not sent.
     StopUnhandled {
         /// Which.

@@ -243,6 +243,7 @@ pub fn cgroup_paths(parent: &str, run: &str) -> CgroupPaths {
 pub fn container_limits(container: &ContainerLaunch) -> Limits {
     Limits {
         cpus_milli: container.cpus_milli,
+        memory_request_bytes: container.memory_request_bytes,
         memory_bytes: container.memory_limit_bytes,
         pids: Some(container.pids_limit),
         oom_group: true,
@@ -253,6 +254,9 @@ pub fn container_limits(container: &ContainerLaunch) -> Limits {
 pub fn run_limits(launch: &Launch, executor: &Resources) -> Limits {
     let containers = &launch.containers;
     let shares = containers.iter().map(|container| container.cpus_milli);
+    let requests = containers
+        .iter()
+        .map(|container| container.memory_request_bytes);
     let mut memory = containers
         .iter()
         .map(|container| container.memory_limit_bytes);
@@ -260,6 +264,7 @@ pub fn run_limits(launch: &Launch, executor: &Resources) -> Limits {
     let add = |sum: u64, more: u64| sum.saturating_add(more);
     Limits {
         cpus_milli: shares.fold(executor.cpus_milli, add),
+        memory_request_bytes: requests.fold(executor.mem_bytes, add),
         memory_bytes: memory.try_fold(executor.mem_bytes, |sum, more| Some(add(sum, more?))),
         pids: Some(pids.fold(EXECUTOR_PIDS, add)),
         oom_group: false,
@@ -342,6 +347,7 @@ fn one_container(
             Some(limit) => amount(limit),
             None => facts.cpu_quota.then_some(container.resources.cpus_milli),
         },
+        memory_request_bytes: container.resources.mem_bytes,
         memory_limit_bytes: match limits.mem {
             Some(limit) => amount(limit),
             None => Some(container.resources.mem_bytes),

@@ -7,6 +7,7 @@
 )]
 
 pub mod descriptors;
+pub mod device_filter;
 pub mod fork;
 pub mod keyring;
 pub mod loopback;

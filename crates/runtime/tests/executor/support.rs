@@ -147,6 +147,7 @@ impl Bed {
             seccomp: true,
             cpus_milli: 100,
             cpu_quota_milli: Some(500),
+            memory_request_bytes: 0,
             memory_limit_bytes: None,
             pids_limit: 64,
             kill_grace_ms: 3000,
@@ -201,6 +202,7 @@ impl Bed {
         let containers = self.launch.containers.iter().map(|container| {
             let limits = Limits {
                 cpus_milli: container.cpus_milli,
+                memory_request_bytes: container.memory_request_bytes,
                 memory_bytes: container.memory_limit_bytes,
                 pids: Some(container.pids_limit),
                 oom_group: true,
@@ -209,7 +211,12 @@ impl Bed {
         });
         let paths = &self.launch.cgroups;
         self.cgroups
-            .create_run(paths, &Limits::default(), containers)
+            .create_run(
+                paths,
+                &Limits::default(),
+                containers,
+                &self.cgroups.device_filter().unwrap(),
+            )
             .unwrap();
     }
 }

@@ -7,7 +7,7 @@ use super::EventLoop;
 use crate::{
     container::report::Outcome,
     executor::vessel::{Creation, Init, Status, Vessel},
-    pod::Event,
+    pod::{Event, LimitsReached},
 };
 
 impl EventLoop {
@@ -93,17 +93,29 @@ impl EventLoop {
         let stamp = self.stamp();
         let vessel = &mut self.vessels[index];
         vessel.init = None;
+        vessel.memory = None;
         for pump in [&mut vessel.stdout, &mut vessel.stderr] {
             if let Some(mut pump) = pump.take() {
                 pump.drain(stamp);
             }
         }
-        let out_of_memory = self.means.cgroups.oom_kills(&self.cgroup(index)) > 0;
+        let limits = self.limits_reached(index);
         self.happened.push_back(Event::Ended {
             index,
             exit,
-            out_of_memory,
+            limits,
         });
+    }
+
+    /// What the kernel counted in a container's cgroup, which is there until the run's end.
+    fn limits_reached(&self, index: usize) -> LimitsReached {
+        let cgroups = &self.means.cgroups;
+        let path = self.cgroup(index);
+        let refused = cgroups.pids_refused(&path) > 0;
+        LimitsReached {
+            memory: cgroups.memory_kill(&self.means.launch.cgroups.run, &path),
+            pids: refused.then_some(self.means.launch.containers[index].pids_limit),
+        }
     }
 }
 

@@ -86,6 +86,7 @@ impl EventLoop {
         if let Err(error) = start::record_running(&self.means.workplace.state(&container.name)) {
             eprintln!("failed to record that {} runs: {error}", container.name);
         }
+        self.watch_memory(index);
         let launched = self.vessels.iter().all(|vessel| vessel.status.is_none());
         if launched {
             // Nothing more is created in this run: give back what creating took.

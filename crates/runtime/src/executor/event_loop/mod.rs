@@ -3,6 +3,7 @@
 mod children;
 mod daemon;
 mod deeds;
+mod memory;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -124,6 +125,7 @@ impl EventLoop {
             for source in self.wakeups.wait(self.patience())? {
                 self.wake(source);
             }
+            self.look_for_memory_kills();
             self.happened.push_back(Event::Tick);
         }
     }
@@ -140,8 +142,9 @@ impl EventLoop {
         let farewell = self
             .finished
             .map(|at| (at + FAREWELL).duration_since(self.began));
-        let next = of_pod.into_iter().chain(farewell).min()?;
-        Some(next.saturating_sub(self.began.elapsed()))
+        let next = of_pod.into_iter().chain(farewell).min();
+        let next = next.map(|next| next.saturating_sub(self.began.elapsed()));
+        next.into_iter().chain(self.next_memory_look()).min()
     }
 
     fn may_leave(&mut self) -> bool {
@@ -166,6 +169,7 @@ impl EventLoop {
             Source::Report(index) => self.take_report(index),
             Source::Status(index) => self.take_status(index),
             Source::Stdout(index) | Source::Stderr(index) => self.pump(source, index),
+            Source::Memory(index) => self.memory_noticed(index),
         }
     }
 
