@@ -15,6 +15,12 @@
  *   hold               wait for SIGTERM, then exit with status 0
  *   ignore-term        ignore SIGTERM and wait for ever
  *   exit N             exit with a status
+ *   pin CPU            run on one cpu only
+ *   busy               use a cpu for ever
+ *   allocate MIB       use so much memory, and keep it
+ *   child-allocate MIB a child process does
+ *   fork N             have so many children more; print how many came to be, fail if not all
+ *   open FILE          open a file or device for reading, print "FILE: " and "ok" or what is wrong
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -24,6 +30,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -387,6 +394,70 @@ static void ignore_term(void)
         pause();
 }
 
+static void pin(const char *cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(atoi(cpu), &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0)
+        fail("pin");
+}
+
+static void busy(void)
+{
+    for (volatile unsigned long i = 0;; i++)
+        ;
+}
+
+static void allocate(const char *mebibytes)
+{
+    size_t length = (size_t)atoi(mebibytes) << 20;
+    char *memory = malloc(length);
+    if (!memory)
+        fail("allocate");
+    for (size_t i = 0; i < length; i += 4096)
+        ((volatile char *)memory)[i] = 1;
+    printf("allocated\n");
+}
+
+static void child_allocate(const char *mebibytes)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child < 0)
+        fail("fork");
+    if (child == 0) {
+        allocate(mebibytes);
+        pause();
+    }
+}
+
+static void fork_many(const char *wanted)
+{
+    int count = 0;
+    fflush(stdout);
+    for (; count < atoi(wanted); count++) {
+        pid_t child = fork();
+        if (child < 0)
+            break;
+        if (child == 0)
+            for (;;)
+                pause();
+    }
+    printf("forked %d\n", count);
+    fflush(stdout);
+    if (count < atoi(wanted))
+        fail("fork");
+}
+
+static void open_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    printf("%s: %s\n", path, fd < 0 ? strerror(errno) : "ok");
+    if (fd >= 0)
+        close(fd);
+}
+
 static char *argument(char ***action)
 {
     if (!**action || strcmp(**action, ",") == 0) {
@@ -430,6 +501,18 @@ int main(int argc, char **argv)
             ignore_term();
         else if (!strcmp(verb, "exit"))
             exit(atoi(argument(&next)));
+        else if (!strcmp(verb, "pin"))
+            pin(argument(&next));
+        else if (!strcmp(verb, "busy"))
+            busy();
+        else if (!strcmp(verb, "allocate"))
+            allocate(argument(&next));
+        else if (!strcmp(verb, "child-allocate"))
+            child_allocate(argument(&next));
+        else if (!strcmp(verb, "fork"))
+            fork_many(argument(&next));
+        else if (!strcmp(verb, "open"))
+            open_file(argument(&next));
         else {
             fprintf(stderr, "probe: unknown action %s\n", verb);
             return 2;

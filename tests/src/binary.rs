@@ -54,13 +54,16 @@ fn profile_directory() -> PathBuf {
         .to_owned()
 }
 
-/// The static probe program.
+/// The static probe program: the one that `MONOPOD_PROBE` names, or built here.
 ///
 /// # Panics
 /// There is no C compiler.
 pub fn probe() -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
     PROBE.get_or_init(|| {
+        if let Some(path) = std::env::var_os("MONOPOD_PROBE") {
+            return PathBuf::from(path);
+        }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("probe/probe.c");
         let probe = profile_directory().join("e2e-probe");
         let made = |path: &Path| {

@@ -36,6 +36,9 @@ pub struct Host {
     run_dir: &'static str,
     /// The cgroup parent; [`Host::use_cgroup_parent`] changes it.
     parent: String,
+    /// What everything of this test is below.
+    cgroup_parent: String,
+    config: String,
     flags: Vec<String>,
     daemon: Option<Child>,
 }
@@ -51,18 +54,32 @@ impl Host {
     /// # Panics
     /// It does not get ready.
     pub fn start_with(flags: &[&str]) -> Self {
+        Self::start_configured("", flags)
+    }
+
+    /// Starts a daemon with a configuration file of this content, and further flags.
+    ///
+    /// # Panics
+    /// It does not get ready.
+    pub fn start_configured(config: &str, flags: &[&str]) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("mpt{}-{number}", std::process::id());
         // Short, for the sake of socket paths.
         let directory = PathBuf::from("/tmp").join(&name);
         fs::create_dir(&directory).unwrap();
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let cgroup_parent = match std::env::var("MONOPOD_TEST_CGROUP_PARENT") {
+            Ok(parent) => format!("{}/{name}", parent.trim_matches('/')),
+            Err(_) => name.clone(),
+        };
         let mut host = Self {
             directory,
             binary: binary::monopod().to_owned(),
             run_dir: "run",
-            parent: name.clone(),
+            parent: cgroup_parent.clone(),
             name,
+            cgroup_parent,
+            config: config.to_owned(),
             flags,
             daemon: None,
         };
@@ -87,7 +104,7 @@ impl Host {
 
     /// The cgroup that all pods are below.
     pub fn cgroup_parent(&self) -> &str {
-        &self.name
+        &self.cgroup_parent
     }
 
     /// The database.
@@ -112,7 +129,7 @@ impl Host {
 
     /// Lets the next daemon have another cgroup parent, below the one before.
     pub fn use_cgroup_parent(&mut self, name: &str) {
-        self.parent = format!("{}/{name}", self.name);
+        self.parent = format!("{}/{name}", self.cgroup_parent);
     }
 
     /// Starts a daemon that must refuse, and gives what it said.
@@ -139,6 +156,8 @@ impl Host {
             .append(true)
             .open(self.log())
             .unwrap();
+        let config = self.directory.join("monopod.toml");
+        fs::write(&config, &self.config).unwrap();
         let child = Command::new(&self.binary)
             .arg("--run-dir")
             .arg(self.run_dir())
@@ -154,7 +173,8 @@ impl Host {
                 "--default-network-name",
                 "test",
             ])
-            .args(["--config", "/dev/null"])
+            .arg("--config")
+            .arg(config)
             .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -423,7 +443,7 @@ impl Host {
 
     /// All processes of pods, executors among them.
     pub fn processes(&self) -> BTreeSet<Process> {
-        kernel::processes(&self.name)
+        kernel::processes(&self.cgroup_parent)
     }
 
     /// Processes of containers, without executors.
@@ -472,7 +492,7 @@ impl Host {
             .map(|process| format!("process {process:?}"))
             .collect();
         let ours = |name: &str| name == "leaving" || name == "keeper";
-        let cgroups = kernel::child_cgroups(&self.name).into_keys();
+        let cgroups = kernel::child_cgroups(&self.cgroup_parent).into_keys();
         left.extend(
             cgroups
                 .filter(|name| !ours(name) && !is_known(name))
@@ -527,7 +547,7 @@ impl Host {
     /// Processes that ended keep their cgroups busy until somebody has reaped them.
     fn remove_cgroups(&self) {
         let deadline = Instant::now() + Duration::from_secs(5);
-        while !kernel::remove_cgroups(&self.name) {
+        while !kernel::remove_cgroups(&self.cgroup_parent) {
             if Instant::now() > deadline {
                 eprintln!("cgroups {} are left: they are busy", self.name);
                 return;

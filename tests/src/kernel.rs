@@ -132,6 +132,47 @@ pub fn child_cgroups(parent: &str) -> BTreeMap<String, usize> {
     children
 }
 
+/// Whether controllers are on version 2 of cgroups.
+pub fn has_cgroup_v2() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+/// A file of a cgroup, where the hierarchy of `controller` has it; without the last line end.
+///
+/// # Panics
+/// It cannot be read.
+#[track_caller]
+pub fn cgroup_file(controller: &str, cgroup: &str, file: &str) -> String {
+    let path = cgroup_path(controller, cgroup, file);
+    let content = fs::read_to_string(&path);
+    let content = content.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    content.trim_end().to_owned()
+}
+
+/// Where a file of a cgroup is.
+pub fn cgroup_path(controller: &str, cgroup: &str, file: &str) -> PathBuf {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchy = if has_cgroup_v2() {
+        root.to_owned()
+    } else {
+        root.join(controller)
+    };
+    hierarchy.join(cgroup).join(file)
+}
+
+/// The number behind a key in a cgroup's file of `key value` lines.
+///
+/// # Panics
+/// It is not there.
+#[track_caller]
+pub fn cgroup_count(controller: &str, cgroup: &str, file: &str, key: &str) -> u64 {
+    let content = cgroup_file(controller, cgroup, file);
+    let value = content
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("no {key} in {file} of {cgroup}: {content}"))
+}
+
 /// Removes `parent` from every hierarchy; whether nothing of it was busy.
 pub fn remove_cgroups(parent: &str) -> bool {
     let paths: Vec<_> = hierarchies()

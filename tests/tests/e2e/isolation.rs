@@ -180,7 +180,7 @@ fn a_container_on_the_hosts_root_cannot_read_the_token_or_change_the_host() {
     let host = Host::start();
     let token = host.state_dir().join("token");
     assert!(token.exists(), "there is no token to hide");
-    let marker = format!("/mpt-marker-{}", host.cgroup_parent());
+    let marker = format!("/mpt-marker-{}", host.cgroup_parent().replace('/', "-"));
     let command = format!(
         "cat {} 2>/dev/null && echo READ; touch {marker} && echo touched; echo end; sleep 1000",
         token.display()
