@@ -12,7 +12,7 @@ export MONOPOD_BIN := $(CURDIR)/$(MONOPOD)
 
 NEXTEST  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: run stop build test check e2e soak bench db docs install deps
+.PHONY: run stop build test check e2e soak bench db docs packaged install uninstall deb deps
 
 # Builds, starts the daemon and launches an example pod.
 run: build
@@ -86,7 +86,50 @@ db:
 docs:
 	$(CARGO) doc --locked --workspace --no-deps
 
-install: deps
-	$(CARGO) build --locked --release --package monopod
-	install -D -m 0755 target/release/monopod $(DESTDIR)$(PREFIX)/bin/monopod
+# What is installed and packed is built by PROFILE; NO_BUILD=1 takes what that profile built before.
+PROFILE     ?= release
+NO_BUILD    ?=
+DEB_VERSION ?=
+DEB_DIR     ?= target/debian
+BUILT       := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/monopod
+UNITS       := monopod.service monopod-pods.service
+SHARE       := $(DESTDIR)$(PREFIX)/share
+
+# The binary, and the completions it prints, in target/package.
+packaged:
+	$(if $(NO_BUILD),@:,$(MAKE) deps && $(CARGO) build --locked --workspace --bin monopod --profile $(PROFILE))
+	@mkdir -p target/package
+	@$(BUILT) completions bash >target/package/monopod.bash
+	@$(BUILT) completions zsh >target/package/_monopod
+	@$(BUILT) completions fish >target/package/monopod.fish
+
+# Binary, units, completions; the configuration only where there is none yet.
+install: packaged
+	install -D -m 0755 $(BUILT) $(DESTDIR)$(PREFIX)/bin/monopod
+	@install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for unit in $(UNITS); do \
+	  sed 's|/usr/bin/monopod|$(PREFIX)/bin/monopod|' config/systemd/$$unit >target/package/$$unit && \
+	  install -m 0644 target/package/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
+	install -D -m 0644 target/package/monopod.bash $(SHARE)/bash-completion/completions/monopod
+	install -D -m 0644 target/package/_monopod $(SHARE)/zsh/site-functions/_monopod
+	install -D -m 0644 target/package/monopod.fish $(SHARE)/fish/vendor_completions.d/monopod.fish
 	[ -e $(DESTDIR)/etc/monopod/monopod.toml ] || install -D -m 0644 config/monopod.toml $(DESTDIR)/etc/monopod/monopod.toml
+	@[ -n "$(DESTDIR)" ] || { getent group monopod >/dev/null || groupadd --system monopod; \
+	  [ ! -d /run/systemd/system ] || systemctl daemon-reload; \
+	  echo "Start it with: systemctl enable --now monopod-pods monopod"; }
+
+# Stops everything and removes what `make install` installed. Configuration and state stay.
+uninstall:
+	@[ -n "$(DESTDIR)" ] || { \
+	  [ ! -d /run/systemd/system ] || systemctl disable --now monopod monopod-pods || true; \
+	  [ ! -x $(PREFIX)/bin/monopod ] || $(PREFIX)/bin/monopod cleanup --stop-daemon; }
+	rm -f $(DESTDIR)$(PREFIX)/bin/monopod $(UNITS:%=$(DESTDIR)$(PREFIX)/lib/systemd/system/%) \
+	  $(SHARE)/bash-completion/completions/monopod $(SHARE)/zsh/site-functions/_monopod \
+	  $(SHARE)/fish/vendor_completions.d/monopod.fish
+	@[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
+
+# A Debian package in target/debian.
+deb: packaged
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked --no-default-features
+	$(CARGO) deb --no-build --locked --package monopod --profile $(PROFILE) --output $(DEB_DIR)/ \
+	  $(if $(DEB_VERSION),--deb-version $(DEB_VERSION))

@@ -23,8 +23,9 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What is lost at reboot: sockets, runs. Best on a tmpfs.
     pub run_dir: PathBuf,
-    /// The cgroup that all pods' cgroups are below, relative to each hierarchy's root.
-    pub cgroup_parent: String,
+    /// The cgroup that all pods' cgroups are below, relative to each hierarchy's root. Where absent, the one that the
+    /// keeper holds; without a keeper, `monopod`.
+    pub cgroup_parent: Option<String>,
     /// First part of the names of kernel objects that are not below a directory or cgroup.
     pub name_prefix: String,
     /// Where HTTP listens beside the Unix socket; loopback only unless there is a certificate. Port 0 takes a free one.
@@ -130,7 +131,7 @@ impl Default for Config {
         Self {
             state_dir: PathBuf::from("/var/lib/monopod"),
             run_dir: PathBuf::from("/run/monopod"),
-            cgroup_parent: "monopod".to_owned(),
+            cgroup_parent: None,
             name_prefix: "monopod".to_owned(),
             listen: ListenAddresses::default(),
             log_level: "info".to_owned(),
@@ -207,7 +208,8 @@ impl Config {
                 return refuse(key, "must be an absolute path");
             }
         }
-        let parent = self.cgroup_parent.trim_matches('/');
+        let parent = self.cgroup_parent.as_deref().unwrap_or("monopod");
+        let parent = parent.trim_matches('/');
         if parent.is_empty()
             || parent
                 .split('/')
@@ -251,6 +253,7 @@ mod tests {
                 tls_key: Some("x".into()),
                 ..AccessConfig::default()
             },
+            cgroup_parent: text(),
             agent: AgentConfig {
                 resources: text(),
                 attributes: text(),
@@ -312,8 +315,8 @@ mod tests {
         check(|c| c.listen = ListenAddresses::new(Vec::new()), "listen");
         check(|c| c.access.tls_key = Some("/k".into()), "tls_certificate");
         check(|c| c.run_dir = "run".into(), "run_dir");
-        check(|c| c.cgroup_parent = "/".into(), "cgroup_parent");
-        check(|c| c.cgroup_parent = "a/../b".into(), "cgroup_parent");
+        check(|c| c.cgroup_parent = Some("/".into()), "cgroup_parent");
+        check(|c| c.cgroup_parent = Some("a/../b".into()), "cgroup_parent");
         assert!(toml::from_str::<Config>("stat_dir = '/x'").is_err());
     }
 }

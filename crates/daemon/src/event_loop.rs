@@ -71,6 +71,8 @@ struct Decisions {
     effects: Vec<Effect>,
     replies: Vec<Reply>,
     observed: Vec<Event>,
+    /// Those who wait for nothing but the end of the turn.
+    watchers: Vec<oneshot::Sender<()>>,
 }
 
 impl<E: Executors> EventLoop<E> {
@@ -135,6 +137,7 @@ impl<E: Executors> EventLoop<E> {
             // Whoever asked may have gone; what it asked for holds all the same.
             let _ = reply.send(answer);
         }
+        dismiss(decisions.watchers);
         let took = started.elapsed();
         debug!(
             records = records.len(),
@@ -171,6 +174,7 @@ impl<E: Executors> EventLoop<E> {
                         .push((reply, answer.map_err(Refusal::from)));
                 }
                 Message::Observed(event) => events.push(event),
+                Message::Turned(watcher) => decisions.watchers.push(watcher),
             }
         }
         events.push(Event::Tick);
@@ -239,6 +243,7 @@ impl<E: Executors> EventLoop<E> {
             }));
             let _ = reply.send(answer);
         }
+        dismiss(decisions.watchers);
         self.retry = decisions.observed;
         match self.store.load().await {
             Ok(saved) => match (self.restore)(saved) {
@@ -272,6 +277,14 @@ impl<E: Executors> EventLoop<E> {
                 Effect::Announce(announcement) => info!("{announcement}"),
             }
         }
+    }
+}
+
+/// Tells that the turn is over.
+fn dismiss(watchers: Vec<oneshot::Sender<()>>) {
+    for watcher in watchers {
+        // Whoever waited may have gone.
+        let _ = watcher.send(());
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum Message {
     },
     /// Something was seen.
     Observed(Event),
+    /// Somebody wants to know whether the loop still turns.
+    Turned(oneshot::Sender<()>),
 }
 
 /// Why a request was not carried out.
@@ -87,6 +89,13 @@ impl Handle {
     /// Tells what was seen. After the loop has stopped, nothing: the next start sees it again.
     pub(crate) async fn observed(&self, event: Event) {
         let _ = self.messages.send(Message::Observed(event)).await;
+    }
+
+    /// Waits for a turn of the loop, stored or discarded; tells whether it came.
+    pub(crate) async fn turned(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.messages.send(Message::Turned(reply)).await;
+        sent.is_ok() && answer.await.is_ok()
     }
 
     /// What was true after the last stored turn.

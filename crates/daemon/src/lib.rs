@@ -17,6 +17,7 @@ mod log_file;
 mod recovery;
 mod service;
 pub mod snapshot;
+mod systemd;
 pub mod tokens;
 mod watch;
 

@@ -21,6 +21,7 @@ use runtime::{
 };
 use rustix::process::{Resource, Rlimit};
 use scheduler::Scheduler;
+use sd_notify::NotifyState;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ use crate::{
     listener::{self, Listeners},
     recovery,
     snapshot::{Publisher, Snapshot},
+    systemd,
     tokens::Tokens,
 };
 
@@ -55,7 +57,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Whatever keeps the daemon from starting, with what the user can do.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let started = std::time::Instant::now();
     config.check()?;
     anyhow::ensure!(
@@ -63,6 +65,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         "the daemon makes namespaces, mounts and cgroups: start it as root"
     );
     raise_descriptor_limit();
+    systemd::check_unit()?;
+    config.cgroup_parent = Some(systemd::cgroup_parent(&config)?);
     let layout = Layout {
         state_dir: config.state_dir.clone(),
         run_dir: config.run_dir.clone(),
@@ -84,7 +88,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     info!(total = %agent.total().resources, "this host's resources");
 
     let conditions = Conditions::default();
+    systemd::tell(&[NotifyState::Status("Looking for running pods")]);
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
+    let watched = handle.clone();
     let executors = LinuxExecutors::new(Arc::clone(&containerizer), handle.clone());
     let recovery = recovery::Recovery {
         scheduler: &scheduler,
@@ -135,16 +141,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if event_loop.retry.is_empty() {
         boots.remember(&store).await?;
     }
+    let watchdog = tokio::spawn(systemd::feed_watchdog(watched));
     let checkpoints = tokio::spawn(checkpoint(Arc::clone(&store)));
     let looping = tokio::spawn(event_loop.run(stop_loop.clone()));
     let serving = tokio::spawn(listeners.serve(router, finish.clone()));
     let duration_ms = started.elapsed().as_millis();
     info!(url, listen, socket = %socket.display(), duration_ms, "ready");
+    let status = format!("Ready; listens on {} and {listen}", socket.display());
+    systemd::tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
 
     let result = until_stopped(serving, finish).await;
     stop_loop.cancel();
     looping.await.context("wait for the loop to end")?;
     checkpoints.abort();
+    watchdog.abort();
     store.close().await.context("close the database")?;
     info!("stopped; pods go on running");
     result
@@ -178,6 +188,7 @@ async fn until_stopped(
         ended = &mut serving => return ended.context("serve the API")?,
     }
     info!("asked to stop");
+    systemd::tell(&[NotifyState::Stopping]);
     finish.cancel();
     tokio::select! {
         ended = &mut serving => ended.context("serve the API")?,
@@ -199,7 +210,7 @@ async fn open_containerizer(config: &Config, layout: &Layout) -> anyhow::Result<
 
 fn containerizer_config(config: &Config, layout: &Layout) -> containerizer::Config {
     let runtime = &config.runtime;
-    let parent = config.cgroup_parent.trim_matches('/').to_owned();
+    let parent = config.cgroup_parent.clone().unwrap_or_default();
     containerizer::Config {
         host_rootfs: runtime.host_rootfs,
         covered: vec![CONFIG_DIR.into()],

@@ -8,7 +8,7 @@ use crate::{
     client::{Client, ClientError},
     completions, daemon_verb, deployment,
     error::CliError,
-    image, info, pod,
+    image, info, keeper, pod,
     tls::Trust,
     token, validate, version,
 };
@@ -84,6 +84,9 @@ impl Connection {
 pub(crate) enum Verb {
     /// Run the service.
     Daemon(Box<daemon_verb::DaemonArgs>),
+    /// Hold the cgroup of all pods under systemd; monopod-pods.service runs it.
+    #[command(hide = true)]
+    Keeper(keeper::KeeperArgs),
     /// Add, look at and change pods.
     #[command(subcommand)]
     Pod(pod::PodVerb),
@@ -115,6 +118,7 @@ impl Cli {
         let connection = &self.connection;
         match self.verb {
             Verb::Daemon(args) => daemon_verb::run(*args, connection),
+            Verb::Keeper(args) => keeper::run(&args, connection),
             Verb::Validate(args) => validate::run(&args),
             Verb::Completions(args) => completions::run(&args),
             Verb::Version => version::run(),
@@ -169,6 +173,9 @@ mod tests {
             "token create --read-only --name grafana",
             "token list --json",
             "token revoke grafana",
+            "keeper",
+            "keeper --config /x reload",
+            "keeper stop --within 5",
         ];
         for line in lines {
             let words = std::iter::once("monopod").chain(line.split(' '));

@@ -1,13 +1,16 @@
 //! `monopod daemon`: the configuration file, the flags over it, the log, then the service.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use daemon::config::{Config, ListenAddresses};
 use tracing_subscriber::EnvFilter;
 
-use crate::{cli::Connection, error::CliError};
+use crate::{cli::Connection, error::CliError, logging};
 
 /// The configuration file where none is named; it may be missing.
 const DEFAULT_CONFIG: &str = "/etc/monopod/monopod.toml";
@@ -21,7 +24,7 @@ pub(crate) struct DaemonArgs {
     /// What survives a reboot: database, images, sandboxes.
     #[arg(long, value_name = "DIR", env = "MONOPOD_STATE_DIR")]
     state_dir: Option<PathBuf>,
-    /// The cgroup that all pods are below.
+    /// The cgroup that all pods are below [default: the keeper's, else monopod].
     #[arg(long, value_name = "CGROUP")]
     cgroup_parent: Option<String>,
     /// Address to listen on, loopback unless there is a certificate; port 0 takes a free one. Can be repeated.
@@ -72,22 +75,32 @@ pub(crate) fn run(args: DaemonArgs, connection: &Connection) -> Result<(), CliEr
 }
 
 fn configure(args: DaemonArgs, connection: &Connection) -> anyhow::Result<Config> {
-    let default = PathBuf::from(DEFAULT_CONFIG);
-    let mut config = match &args.config {
-        Some(file) => Config::read(file)?,
-        None if default.exists() => Config::read(&default)?,
-        None => Config::default(),
-    };
-    override_config(&mut config, args, connection);
+    let mut config = read_config(args.config.as_deref(), connection)?;
+    override_config(&mut config, args);
     config.check()?;
     Ok(config)
 }
 
-/// Sets what the command line names.
-fn override_config(config: &mut Config, args: DaemonArgs, connection: &Connection) {
-    set(&mut config.state_dir, args.state_dir);
+/// The configuration in this file, else in the usual one, else the defaults; with the run directory that the command
+/// line names.
+///
+/// # Errors
+/// A file that is there cannot be used.
+pub(crate) fn read_config(file: Option<&Path>, connection: &Connection) -> anyhow::Result<Config> {
+    let default = Path::new(DEFAULT_CONFIG);
+    let mut config = match file {
+        Some(file) => Config::read(file)?,
+        None if default.exists() => Config::read(default)?,
+        None => Config::default(),
+    };
     set(&mut config.run_dir, connection.run_dir.clone());
-    set(&mut config.cgroup_parent, args.cgroup_parent);
+    Ok(config)
+}
+
+/// Sets what the command line names.
+fn override_config(config: &mut Config, args: DaemonArgs) {
+    set(&mut config.state_dir, args.state_dir);
+    set_some(&mut config.cgroup_parent, args.cgroup_parent);
     set(&mut config.socket_group, args.socket_group);
     if !args.listen.is_empty() {
         config.listen = ListenAddresses::new(args.listen);
@@ -120,14 +133,8 @@ fn set_some<T>(key: &mut Option<T>, given: Option<T>) {
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log_level)
-        .with_context(|| format!("understand log_level '{}'", config.log_level))?;
-    let filter = keep_audit(filter, &config.log_level)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let filter = logging::filter(&config.log_level)?;
+    logging::begin(keep_audit(filter, &config.log_level)?);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

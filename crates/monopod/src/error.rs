@@ -73,6 +73,12 @@ pub(crate) enum CliError {
         /// Why.
         source: anyhow::Error,
     },
+    /// The keeper could not begin, or could not do what it was asked.
+    #[error("keep the pods' cgroup")]
+    Keeper {
+        /// Why.
+        source: anyhow::Error,
+    },
     /// This process could not get what it needs from the kernel.
     #[error("start")]
     Start {
@@ -114,6 +120,7 @@ impl CliError {
             | Self::Token(_)
             | Self::Output { .. }
             | Self::Daemon { .. }
+            | Self::Keeper { .. }
             | Self::Start { .. }
             | Self::Invalid => exit_code::FAILED,
         }
@@ -138,6 +145,7 @@ impl CliError {
             | Self::Token(_)
             | Self::Output { .. }
             | Self::Daemon { .. }
+            | Self::Keeper { .. }
             | Self::Start { .. } => Some(format!("Error: failed to {}", chain(self))),
         }
     }

@@ -10,6 +10,8 @@ mod error;
 mod exit_code;
 mod image;
 mod info;
+mod keeper;
+mod logging;
 mod output;
 mod pod;
 mod pod_status;
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit_code::USAGE));
         }
     };
-    if !matches!(cli.verb, cli::Verb::Daemon(_)) {
+    if !matches!(cli.verb, cli::Verb::Daemon(_) | cli::Verb::Keeper(_)) {
         report_bugs_by_exit_code();
     }
     match cli.run() {

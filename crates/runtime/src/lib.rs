@@ -14,6 +14,7 @@ pub mod containerizer;
 pub mod executor;
 pub mod image;
 pub mod journal;
+pub mod keeper;
 pub mod launch;
 pub mod layout;
 pub mod mountinfo;

@@ -14,7 +14,7 @@
 mod config;
 mod error;
 mod lock;
-mod process;
+pub(crate) mod process;
 mod recovery;
 mod removal;
 mod run_record;
@@ -38,6 +38,7 @@ use rustix::fs::MemfdFlags;
 
 pub use config::{Config, DEFAULT_CAPABILITIES};
 pub use error::{DestroyError, LaunchError, OpenError};
+pub(crate) use recovery::names_in;
 pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swept, Unknown};
 
 use self::{process::Identity, run_record::RunRecord};
@@ -60,6 +61,9 @@ const END_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a claim of an earlier daemon may linger.
 const CLAIM_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Mode of the run directory: whoever may use the socket in it need not list it.
+const RUN_DIR_MODE: u32 = 0o711;
 
 /// How often a held lock is looked at where there is no process to wait for.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -97,11 +101,10 @@ impl Containerizer {
     /// Another daemon has one of them, or something cannot be made.
     pub fn open(mut config: Config) -> Result<Self, OpenError> {
         let Layout { state_dir, run_dir } = &config.layout;
-        // The run directory holds the API's socket, which a group may reach.
         let directories = [
             (state_dir.clone(), 0o700),
             (config.layout.sandboxes(), 0o700),
-            (run_dir.clone(), 0o711),
+            (run_dir.clone(), RUN_DIR_MODE),
             (config.layout.runs(), 0o700),
         ];
         for (path, mode) in &directories {
@@ -375,8 +378,13 @@ fn message(launch: &Launch) -> io::Result<File> {
 }
 
 /// Where the executor's process id is recorded.
-fn identity_file(dir: &RunDir) -> PathBuf {
+pub(crate) fn identity_file(dir: &RunDir) -> PathBuf {
     dir.path().join("executor.pid")
+}
+
+/// Makes the run directory. It holds the API's socket, which a group may reach.
+pub(crate) fn make_run_dir(path: &Path) -> io::Result<()> {
+    sandbox::make_directory(path, RUN_DIR_MODE)
 }
 
 fn claim(dir: &Path) -> Result<File, OpenError> {

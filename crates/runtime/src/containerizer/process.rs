@@ -21,19 +21,19 @@ use crate::boot;
 /// What is recorded of an executor in its run directory. Within one boot the start time makes the process
 /// unmistakable; the directory may survive a reboot, where `/run` is on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     /// Process id.
-    pub(super) pid: i32,
+    pub(crate) pid: i32,
     /// When it started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
-    pub(super) start_ticks: u64,
+    pub(crate) start_ticks: u64,
     /// The boot that counts the ticks; records of older versions have none, and run directories in memory.
     #[serde(default)]
-    pub(super) boot: Option<Uuid>,
+    pub(crate) boot: Option<Uuid>,
 }
 
 impl Identity {
     /// Reads who a process is; `None` if it is gone.
-    pub(super) fn of(pid: i32) -> Option<Self> {
+    pub(crate) fn of(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let start_ticks = parse_start_ticks(&stat)?;
         Some(Self {
@@ -44,7 +44,7 @@ impl Identity {
     }
 
     /// Reads what [`Identity::record`] wrote; `None` if it did not, or not wholly.
-    pub(super) fn recorded(path: &Path) -> Option<Self> {
+    pub(crate) fn recorded(path: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
@@ -56,7 +56,7 @@ impl Identity {
     }
 
     /// Whether the process is there, ended and not yet waited for included.
-    pub(super) fn is_alive(self) -> bool {
+    pub(crate) fn is_alive(self) -> bool {
         Self::of(self.pid).is_some_and(|found| {
             found.start_ticks == self.start_ticks
                 && (self.boot.is_none() || self.boot == found.boot)
@@ -64,7 +64,7 @@ impl Identity {
     }
 
     /// The process, if it is still the same one.
-    pub(super) fn open(self) -> Option<OwnedFd> {
+    pub(crate) fn open(self) -> Option<OwnedFd> {
         let pid = Pid::from_raw(self.pid)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         self.is_alive().then_some(pidfd)
@@ -89,12 +89,12 @@ pub(super) fn watch_child(pid: i32) -> io::Result<OwnedFd> {
 }
 
 /// Sends SIGKILL; a process that is gone needs none.
-pub(super) fn kill(pidfd: &impl AsFd) {
+pub(crate) fn kill(pidfd: &impl AsFd) {
     let _ = pidfd_send_signal(pidfd, Signal::KILL);
 }
 
 /// Waits for the end of a process and collects it if it is our child; tells whether it ended in time.
-pub(super) fn reap(pidfd: &impl AsFd, deadline: Instant) -> bool {
+pub(crate) fn reap(pidfd: &impl AsFd, deadline: Instant) -> bool {
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout = Timespec::try_from(left.min(Duration::from_secs(3600))).ok();
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];

@@ -330,7 +330,7 @@ enum Sight {
 }
 
 /// Names in a directory, ordered; none if it is not there. Names that are no text are nobody's here.
-fn names_in(dir: &Path) -> io::Result<Vec<String>> {
+pub(crate) fn names_in(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
