@@ -104,13 +104,18 @@ struct Overlay {
 
 impl Overlay {
     fn attach(&self, target: &Path) -> rustix::io::Result<()> {
+        match self.attach_by_parameters(target) {
+            // Kernels before 6.8 do not know `lowerdir+`. Those before 6.5 take any parameter, and refuse only the whole
+            // (measured on 6.1).
+            Err(Errno::INVAL) => self.attach_by_options(target),
+            other => other,
+        }
+    }
+
+    fn attach_by_parameters(&self, target: &Path) -> rustix::io::Result<()> {
         let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(fs.as_fd(), "source", "monopod")?;
-        match self.set_layers(fs.as_fd()) {
-            // Kernels before 6.7 do not know `lowerdir+`.
-            Err(Errno::INVAL) => return self.attach_by_options(target),
-            other => other?,
-        }
+        self.set_layers(fs.as_fd())?;
         fsconfig_set_string(fs.as_fd(), "upperdir", self.upper.name())?;
         fsconfig_set_string(fs.as_fd(), "workdir", self.work.name())?;
         fsconfig_set_flag(fs.as_fd(), "volatile")?;
