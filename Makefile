@@ -12,7 +12,10 @@ export MONOPOD_BIN := $(CURDIR)/$(MONOPOD)
 
 NEXTEST  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: run stop build test check e2e soak bench db docs packaged install uninstall deb deps
+# Debian releases that `make vm-test` and `make soak` boot.
+GUESTS   ?= trixie bookworm
+
+.PHONY: run stop build test vm-test check e2e soak bench db docs packaged install uninstall deb deps
 
 # Builds, starts the daemon and launches an example pod.
 run: build
@@ -43,8 +46,16 @@ deps:
 	  [ -z "$$missing" ] || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; }; \
 	else echo "not a Debian system: make sure that a C compiler, pkg-config and libseccomp's headers are installed"; fi
 
+# The guests that tests boot: built once, then found. Without root, or without a package registry, it says so.
+guest-%:
+	@tests/guest/image --install $* >/dev/null || [ $$? = 77 ]
+
+# Tests in guests of two ages. Where they cannot be had, they say that they are skipped.
+vm-test: build $(GUESTS:%=guest-%)
+	for suite in $(GUESTS); do MONOPOD_GUEST_SUITE=$$suite $(CARGO) test --locked --workspace --test guest -- --nocapture --test-threads 1 --include-ignored --skip campaign || exit 1; done
+
 # Every test this host can run. As root that includes real pods; without, those say that they are skipped.
-test: build
+test: build guest-trixie
 	@[ "$$(id -u)" = 0 ] || echo "SKIPPED, because this is not root: every test that runs real pods. They pass without having tested anything."
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --locked --workspace --no-fail-fast

@@ -50,6 +50,14 @@ impl Answer {
 pub fn request(socket: &Path, method: &str, path: &str, body: Option<&str>) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.write_all(message(method, path, body).as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    parse(&answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// A request as it is sent.
+pub(crate) fn message(method: &str, path: &str, body: Option<&str>) -> String {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     if let Some(body) = body {
         head.push_str(&format!(
@@ -57,10 +65,7 @@ pub fn request(socket: &Path, method: &str, path: &str, body: Option<&str>) -> i
             body.len()
         ));
     }
-    stream.write_all(format!("{head}\r\n{}", body.unwrap_or("")).as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    format!("{head}\r\n{}", body.unwrap_or(""))
 }
 
 /// Reads a whole answer; `None` if it is cut short.

@@ -8,11 +8,13 @@
 #![expect(clippy::unwrap_used, reason = "a harness ends its test by a panic")]
 
 pub mod binary;
+pub mod guest;
 pub mod host;
 pub mod http;
 pub mod image;
 pub mod kernel;
 pub mod pods;
+pub mod random;
 pub mod wire;
 
 use std::time::{Duration, Instant};
