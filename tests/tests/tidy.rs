@@ -43,7 +43,7 @@ fn every_target_of_the_makefile_that_is_told_about_exists() {
         let text = read(page);
         for (index, _) in text.match_indices("make ") {
             let word = text[index + 5..]
-                .split(|c: char| !c.is_ascii_lowercase())
+                .split(|c: char| !c.is_ascii_lowercase() && c != '-')
                 .next();
             let word = word.unwrap_or_default();
             let marked = text[..index].ends_with('`') || text[..index].ends_with("    ");
