@@ -79,6 +79,12 @@ pub(crate) enum CliError {
         /// Why.
         source: anyhow::Error,
     },
+    /// Not everything could be cleaned up.
+    #[error("clean up")]
+    Cleanup {
+        /// Why.
+        source: anyhow::Error,
+    },
     /// This process could not get what it needs from the kernel.
     #[error("start")]
     Start {
@@ -121,6 +127,7 @@ impl CliError {
             | Self::Output { .. }
             | Self::Daemon { .. }
             | Self::Keeper { .. }
+            | Self::Cleanup { .. }
             | Self::Start { .. }
             | Self::Invalid => exit_code::FAILED,
         }
@@ -146,6 +153,7 @@ impl CliError {
             | Self::Output { .. }
             | Self::Daemon { .. }
             | Self::Keeper { .. }
+            | Self::Cleanup { .. }
             | Self::Start { .. } => Some(format!("Error: failed to {}", chain(self))),
         }
     }
