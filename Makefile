@@ -101,13 +101,13 @@ docs:
 PROFILE     ?= release
 NO_BUILD    ?=
 DEB_VERSION ?=
-# cargo-deb empties target/debian at each run: give another directory to keep an earlier package.
 DEB_DIR     ?= target/debian
 BUILT       := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/monopod
 UNITS       := monopod.service monopod-pods.service
 SHARE       := $(DESTDIR)$(PREFIX)/share
 
 # The binary, and the completions it prints, in target/package.
+packaged: export MONOPOD_REVISION := $(shell git rev-parse --short HEAD 2>/dev/null)
 packaged:
 	$(if $(NO_BUILD),@:,$(MAKE) deps && $(CARGO) build --locked --workspace --bin monopod --profile $(PROFILE))
 	@mkdir -p target/package

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::{
     executors::Executors,
     handle::{Message, Refusal},
+    metrics::Recorder,
     snapshot::Publisher,
 };
 
@@ -58,6 +59,7 @@ pub(crate) struct EventLoop<E> {
     pub(crate) messages: mpsc::Receiver<Message>,
     pub(crate) publisher: Publisher,
     pub(crate) retry: Vec<Event>,
+    pub(crate) recorder: Recorder,
 }
 
 type Reply = (
@@ -118,6 +120,7 @@ impl<E: Executors> EventLoop<E> {
     pub(crate) async fn turn(&mut self, messages: Vec<Message>) {
         let started = std::time::Instant::now();
         let now = (self.clock)();
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let decisions = self.decide(messages, now);
         let records = records(&decisions.effects);
         let durability = if decisions.replies.is_empty() {
@@ -125,19 +128,26 @@ impl<E: Executors> EventLoop<E> {
         } else {
             Durability::Full
         };
-        if !records.is_empty()
-            && let Err(error) = self.store.commit(&records, durability).await
-        {
-            self.discard(decisions, &error).await;
-            return;
+        if !records.is_empty() {
+            let began = std::time::Instant::now();
+            if let Err(error) = self.store.commit(&records, durability).await {
+                self.recorder.commit_failed(durability);
+                self.discard(decisions, &error).await;
+                return;
+            }
+            self.recorder.commit(durability, records.len(), began);
         }
-        self.publisher.publish(&mut self.scheduler, &self.agent);
+        self.recorder
+            .stored(&decisions.observed, &decisions.effects);
+        let changed = self.publisher.publish(&mut self.scheduler, &self.agent);
+        self.recorder.changed(|| self.publisher.views(&changed));
         self.carry_out(decisions.effects);
         for (reply, answer) in decisions.replies {
             // Whoever asked may have gone; what it asked for holds all the same.
             let _ = reply.send(answer);
         }
         dismiss(decisions.watchers);
+        self.recorder.turned(count, started);
         let took = started.elapsed();
         debug!(
             records = records.len(),
@@ -222,6 +232,7 @@ impl<E: Executors> EventLoop<E> {
             let answer = self.scheduler.consider(&offer, &total, &mut turn);
             self.release(&answer.effects);
             decisions.effects.extend(answer.effects);
+            self.recorder.offer(!answer.launches.is_empty());
             if answer.launches.is_empty() {
                 self.agent
                     .decline(offer.id, Some(REFUSAL), now)

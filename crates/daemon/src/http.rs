@@ -11,6 +11,7 @@ mod images;
 mod info;
 mod limits;
 mod logs;
+mod metrics;
 mod path;
 mod pods;
 mod queue;
@@ -30,7 +31,9 @@ use runtime::{containerizer::Containerizer, layout::Layout};
 use store::Store;
 
 use self::{access::Access, error::ApiError};
-use crate::{conditions::Conditions, config::Config, handle::Handle};
+use crate::{
+    conditions::Conditions, config::Config, handle::Handle, metrics::Metrics, start::Start,
+};
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -59,6 +62,10 @@ pub struct Api {
     pub url: String,
     /// All addresses that TCP listens on, for people.
     pub listen: String,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How this life of the daemon began.
+    pub start: Start,
 }
 
 /// What axum hands to handlers.
@@ -75,6 +82,7 @@ pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
             get(deployments::wait).delete(deployments::end),
         )
         .route("/v2/images", get(images::list).post(images::import));
+    let counted = Arc::clone(&api.metrics);
     let paths = Router::new()
         .route("/v2/pods", any(pods::dispatch))
         .route("/v2/pods/", any(pods::dispatch))
@@ -84,6 +92,7 @@ pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
         .route("/v2/queue", get(queue::list))
         .route("/v2/info", get(info::info))
         .route("/v2/leader", get(info::leader))
+        .route("/metrics", get(metrics::metrics))
         .route("/ping", get(info::ping))
         .route_layer(middleware::from_fn(limits::duration))
         .merge(patient)
@@ -97,7 +106,7 @@ pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
         .layer(middleware::from_fn(limits::body))
         .layer(middleware::from_fn_with_state(access, access::check))
         .layer(middleware::from_fn(move |request, next| {
-            answer(leader.clone(), request, next)
+            answer(leader.clone(), Arc::clone(&counted), request, next)
         }))
 }
 
@@ -114,8 +123,17 @@ async fn wrong_method(request: Request) -> ApiError {
 }
 
 /// Adds what every answer carries, and notes each request for whoever debugs; changes have their audit lines.
-async fn answer(leader: HeaderValue, request: Request, next: Next) -> Response {
+async fn answer(
+    leader: HeaderValue,
+    counted: Arc<Metrics>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = std::time::Instant::now();
+    let (route, verb) = (
+        metrics::route(request.uri().path()),
+        metrics::method(request.method()),
+    );
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await.into_response();
     let headers = response.headers_mut();
@@ -130,6 +148,7 @@ async fn answer(leader: HeaderValue, request: Request, next: Next) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert("x-marathon-leader", leader);
+    counted.answered(route, verb, response.status().as_u16(), started.elapsed());
     let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis());
     tracing::debug!(%method, path, status, duration_ms, "answered");
     response

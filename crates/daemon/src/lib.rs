@@ -14,11 +14,24 @@ pub mod handle;
 pub mod http;
 mod listener;
 mod log_file;
+pub mod metrics;
 mod recovery;
 mod service;
 pub mod snapshot;
+pub mod start;
 mod systemd;
 pub mod tokens;
 mod watch;
 
 pub use service::run;
+
+/// The revision of the source that was built, where the builder named it (`MONOPOD_REVISION`).
+pub const REVISION: Option<&str> = option_env!("MONOPOD_REVISION");
+
+/// Checks the database of a state directory whose daemon does not run; see [`store::check`].
+///
+/// # Errors
+/// As [`store::check`].
+pub async fn check_database(path: &std::path::Path) -> Result<(), store::OpenError> {
+    store::check(path).await
+}

@@ -37,8 +37,10 @@ use crate::{
     handle::Handle,
     http::{self, Api, access::Access},
     listener::{self, Listeners},
+    metrics::{Metrics, Recorder},
     recovery,
     snapshot::{Publisher, Snapshot},
+    start::Start,
     systemd,
     tokens::Tokens,
 };
@@ -91,7 +93,13 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     systemd::tell(&[NotifyState::Status("Looking for running pods")]);
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
     let watched = handle.clone();
-    let executors = LinuxExecutors::new(Arc::clone(&containerizer), handle.clone());
+    let metrics = Arc::new(Metrics::default());
+    let executors = LinuxExecutors::new(
+        Arc::clone(&containerizer),
+        handle.clone(),
+        Arc::clone(&metrics),
+    );
+    let open = scheduler.open_runs().len();
     let recovery = recovery::Recovery {
         scheduler: &scheduler,
         containerizer: &containerizer,
@@ -120,6 +128,14 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         leader,
         url: url.clone(),
         listen: listen.clone(),
+        metrics: Arc::clone(&metrics),
+        start: Start {
+            ready_at: clock::now(),
+            duration: started.elapsed(),
+            rebooted: boots.differ(),
+            alive: executors.adopted(),
+            over: open.saturating_sub(executors.adopted()),
+        },
         config,
     });
     let router = http::router(api, access);
@@ -136,6 +152,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         messages,
         publisher: Publisher(publisher),
         retry: first,
+        recorder: Recorder::new(metrics),
     };
     event_loop.turn(Vec::new()).await;
     if event_loop.retry.is_empty() {

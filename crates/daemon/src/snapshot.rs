@@ -1,6 +1,9 @@
 //! What readers see: the state after the last stored turn, published as a whole.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use agent::{accounting::Accounting, allocator::Agent};
 use model::{
@@ -64,15 +67,23 @@ impl Snapshot {
 pub(crate) struct Publisher(pub(crate) watch::Sender<Arc<Snapshot>>);
 
 impl Publisher {
-    /// Publishes what changed since the last time; nothing if nothing did.
-    pub(crate) fn publish(&self, scheduler: &mut Scheduler, agent: &Agent) {
+    /// Publishes what changed since the last time; nothing if nothing did. Returns the pods that changed.
+    pub(crate) fn publish(&self, scheduler: &mut Scheduler, agent: &Agent) -> BTreeSet<PodId> {
         let changed = scheduler.take_changed();
-        if changed.is_empty() {
-            return;
+        if !changed.is_empty() {
+            self.0.send_modify(|snapshot| {
+                Arc::make_mut(snapshot).take(scheduler, agent, changed.iter().cloned());
+            });
         }
-        self.0.send_modify(|snapshot| {
-            Arc::make_mut(snapshot).take(scheduler, agent, changed);
-        });
+        changed
+    }
+
+    /// Pods as they were published; those that are gone are left out.
+    pub(crate) fn views(&self, pods: &BTreeSet<PodId>) -> Vec<Arc<PodView>> {
+        let snapshot = self.0.borrow();
+        pods.iter()
+            .filter_map(|pod| snapshot.pods.get(pod).cloned())
+            .collect()
     }
 
     /// Publishes everything anew.

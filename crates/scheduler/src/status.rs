@@ -156,6 +156,11 @@ fn instance_status_kind(instance: &InstanceView) -> (InstanceStatus, Option<Stri
     }
 }
 
+/// An instance's status alone.
+pub fn instance_kind(instance: &InstanceView) -> InstanceStatus {
+    instance_status_kind(instance).0
+}
+
 /// Why the instance waits, and how its last run ended.
 fn pending_message(instance: &InstanceView) -> Option<String> {
     let waits = instance.waiting.as_ref().map(WaitReason::to_string);

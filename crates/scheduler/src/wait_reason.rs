@@ -107,6 +107,38 @@ pub const REJECT_REASONS: [&str; 10] = [
 ];
 
 impl WaitReason {
+    /// Every value of [`Self::kind`].
+    pub const KINDS: [&str; 11] = [
+        "too_big",
+        "port_outside",
+        "too_many_ports",
+        "unplaceable",
+        "crowded",
+        "previous_run",
+        "back_off",
+        "lacking",
+        "port_taken",
+        "ports_lacking",
+        "next_offer",
+    ];
+
+    /// The kind of reason in one word, without particulars: for counting.
+    pub const fn kind(&self) -> &'static str {
+        Self::KINDS[match self {
+            Self::TooBig { .. } => 0,
+            Self::PortOutside { .. } => 1,
+            Self::TooManyPorts { .. } => 2,
+            Self::Unplaceable { .. } => 3,
+            Self::Crowded { .. } => 4,
+            Self::PreviousRun => 5,
+            Self::BackOff { .. } => 6,
+            Self::Lacking { .. } => 7,
+            Self::PortTaken { .. } => 8,
+            Self::PortsLacking { .. } => 9,
+            Self::NextOffer => 10,
+        }]
+    }
+
     /// Whether waiting is in vain: only another definition or another host would help.
     pub const fn can_never_fit(&self) -> bool {
         match self {

@@ -12,6 +12,7 @@
 
 mod applied_updates;
 mod backoffs;
+mod check;
 mod connection;
 mod deployments;
 mod error;
@@ -38,6 +39,7 @@ use model::{
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
+pub use check::check;
 pub use connection::WAL_LIMIT_BYTES;
 pub use error::StoreError;
 pub use open::OpenError;
@@ -180,6 +182,15 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(error),
         }
+    }
+
+    /// Bytes of the database's file and of its log.
+    ///
+    /// # Errors
+    /// What `stat(2)` says.
+    pub fn size_bytes(&self) -> Result<u64, io::Error> {
+        let database = fs::metadata(&self.path)?.len();
+        Ok(database.saturating_add(self.wal_size_bytes()?))
     }
 
     /// Copies the log's pages to the database as far as no reader is in the way; nobody waits for it.

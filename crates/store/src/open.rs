@@ -234,7 +234,10 @@ async fn fill(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Checks whose file it is and that its pages hold together, before anything is written to it.
-async fn check_content(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+pub(crate) async fn check_content(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), OpenError> {
     let id: i64 = sqlx::query_scalar("PRAGMA application_id")
         .fetch_one(&mut *connection)
         .await
@@ -293,7 +296,7 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
 }
 
 /// Tells damage and strange files, which need a person, from other failures (sqlite: `rescode.html`).
-fn sqlite_error(path: &Path) -> impl FnOnce(sqlx::Error) -> OpenError {
+pub(crate) fn sqlite_error(path: &Path) -> impl FnOnce(sqlx::Error) -> OpenError {
     let path = path.to_owned();
     move |source| {
         let error = source.as_database_error();

@@ -137,6 +137,7 @@ impl World {
             restore,
             messages,
             publisher: Publisher(publisher),
+            recorder: Recorder::default(),
             retry: Vec::new(),
         };
         Daemon { event_loop, handle }

@@ -8,7 +8,10 @@ mod link;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,7 +36,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::Executors;
-use crate::{event_loop::chain, handle::Handle};
+use crate::{event_loop::chain, handle::Handle, metrics::Metrics};
 
 /// Launches prepared at the same time. More would only compete for the same cores and directories.
 const PARALLEL_LAUNCHES: usize = 8;
@@ -52,6 +55,9 @@ pub struct LinuxExecutors(Arc<Shared>);
 struct Shared {
     containerizer: Arc<Containerizer>,
     handle: Handle,
+    metrics: Arc<Metrics>,
+    /// How many runs were found alive.
+    adopted: AtomicUsize,
     /// Commands to the task that follows each run.
     runs: Mutex<BTreeMap<RunId, mpsc::UnboundedSender<ToExecutor>>>,
     launches: Semaphore,
@@ -98,7 +104,7 @@ fn remove_leftovers(
 
 impl LinuxExecutors {
     /// Makes the executors' side of the daemon.
-    pub fn new(containerizer: Arc<Containerizer>, handle: Handle) -> Self {
+    pub fn new(containerizer: Arc<Containerizer>, handle: Handle, metrics: Arc<Metrics>) -> Self {
         // Unbounded, since the loop must not wait for a slow disk; each run adds one at its end.
         let (leftovers, receiver) = mpsc::unbounded_channel();
         let remover = Arc::clone(&containerizer);
@@ -106,6 +112,8 @@ impl LinuxExecutors {
         Self(Arc::new(Shared {
             containerizer,
             handle,
+            metrics,
+            adopted: AtomicUsize::new(0),
             runs: Mutex::default(),
             launches: Semaphore::new(PARALLEL_LAUNCHES),
             leftovers,
@@ -115,11 +123,17 @@ impl LinuxExecutors {
 
     /// Follows a run that was found alive.
     pub(crate) fn adopt(&self, run: RunId, launched: Launched) {
+        self.0.adopted.fetch_add(1, Ordering::Relaxed);
         let commands = self.0.register(run);
         let shared = Arc::clone(&self.0);
         self.0
             .tasks
             .spawn(async move { shared.follow(run, launched, commands).await });
+    }
+
+    /// How many runs were found alive at the daemon's start.
+    pub(crate) fn adopted(&self) -> usize {
+        self.0.adopted.load(Ordering::Relaxed)
     }
 
     fn send(&self, run: RunId, command: ToExecutor) {
@@ -205,10 +219,12 @@ impl Shared {
         commands: mpsc::UnboundedReceiver<ToExecutor>,
     ) {
         let (socket, pid) = (launched.socket.clone(), launched.pid);
+        self.metrics.executors.inc();
         let outcome = match link::Link::new(run, launched) {
             Ok(mut link) => link.follow(&socket, commands, &self.handle).await,
             Err(error) => format!("the executor cannot be watched: {error}"),
         };
+        self.metrics.executors.dec();
         info!(run.id = %run, process.id = pid, outcome, "an executor ended");
         let outcome = RunOutcome::ExecutorDied { message: outcome };
         self.conclude(run, outcome).await;

@@ -1,15 +1,19 @@
 //! What the service says of itself.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use model::offer::Claim;
+use model::{offer::Claim, state::InstanceStatus};
+use scheduler::status;
 use serde_json::{Value, json};
 
 use super::Shared;
+use crate::{clock, snapshot::Snapshot};
 
 /// `GET /ping`: `pong`, for anybody.
 pub(super) async fn ping(headers: HeaderMap) -> Response {
@@ -31,7 +35,8 @@ pub(super) async fn leader(State(api): Shared) -> Response {
 /// `GET /v2/info` (marathon: `api/v2/InfoResource.scala`), and under `monopod` what is our own.
 pub(super) async fn info(State(api): Shared) -> Response {
     let marathon = &api.config.marathon;
-    let accounting = &api.handle.snapshot().accounting;
+    let snapshot = api.handle.snapshot();
+    let accounting = &snapshot.accounting;
     let commits = api.store.counters().await;
     Json(json!({
         "name": "marathon",
@@ -54,6 +59,8 @@ pub(super) async fn info(State(api): Shared) -> Response {
         "http_config": { "http_port": api.leader.rsplit(':').next() },
         "monopod": {
             "version": env!("CARGO_PKG_VERSION"),
+            "revision": crate::REVISION,
+            "pid": std::process::id(),
             "protocol": runtime::launch::PROTOCOL_VERSION,
             "url": api.url,
             "listen": api.listen,
@@ -62,6 +69,13 @@ pub(super) async fn info(State(api): Shared) -> Response {
             "cgroupParent": api.containerizer.cgroup_parent(),
             "cgroupMode": api.cgroup_mode,
             "cgroupControllers": api.containerizer.cgroup_controllers().join(" "),
+            "kernel": rustix::system::uname().release().to_string_lossy(),
+            "bootId": boot_id(),
+            "start": api.start.document(),
+            "uptimeSeconds": clock::now().since(api.start.ready_at).as_secs(),
+            "pods": snapshot.pods.len(),
+            "instances": instances(&snapshot),
+            "databaseBytes": api.store.size_bytes().ok(),
             "hostRootfs": api.config.runtime.host_rootfs,
             "agent": api.agent,
             "total": resources(&accounting.total),
@@ -71,6 +85,24 @@ pub(super) async fn info(State(api): Shared) -> Response {
         },
     }))
     .into_response()
+}
+
+/// How many instances are in each status.
+fn instances(snapshot: &Snapshot) -> BTreeMap<&'static str, usize> {
+    let mut counts: BTreeMap<_, _> = InstanceStatus::ALL
+        .iter()
+        .map(|status| (status.as_str(), 0))
+        .collect();
+    for instance in snapshot.pods.values().flat_map(|pod| &pod.instances) {
+        let status = status::instance_kind(instance).as_str();
+        *counts.entry(status).or_default() += 1;
+    }
+    counts
+}
+
+fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
 }
 
 fn resources(claim: &Claim) -> Value {

@@ -29,6 +29,21 @@ pub(crate) enum PodPath {
 }
 
 impl PodPath {
+    /// The path without what it names, for counting.
+    pub(crate) const fn template(&self) -> &'static str {
+        match self {
+            Self::All => "/v2/pods",
+            Self::AllStatus => "/v2/pods/::status",
+            Self::Pod(_) => "/v2/pods/{id}",
+            Self::Status(_) => "/v2/pods/{id}::status",
+            Self::Versions(_) => "/v2/pods/{id}::versions",
+            Self::Version(..) => "/v2/pods/{id}::versions/{version}",
+            Self::Instances(_) => "/v2/pods/{id}::instances",
+            Self::Instance(..) => "/v2/pods/{id}::instances/{instance}",
+            Self::Logs(_) => "/v2/pods/{id}::logs",
+        }
+    }
+
     /// Reads a request's path. Slashes may be doubled, and a trailing one is dropped.
     pub(crate) fn parse(path: &str) -> Result<Self, ApiError> {
         let unknown = || ApiError::RouteUnknown {

@@ -16,6 +16,7 @@ mod hierarchy;
 mod limits;
 mod pressure;
 mod processes;
+mod usage;
 
 use std::{
     collections::BTreeSet,
@@ -28,6 +29,7 @@ pub use devices::DeviceFilter;
 pub use hierarchy::{Hierarchies, Hierarchy, Mode};
 pub use limits::{Limits, MEMORY_FLOOR_BYTES, PIDS_FLOOR};
 pub use pressure::{MemoryKill, Shortage};
+pub use usage::Usage;
 
 use crate::{launch::CgroupPaths, mountinfo};
 

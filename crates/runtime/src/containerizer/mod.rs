@@ -13,12 +13,13 @@
 
 mod config;
 mod error;
-pub(crate) mod lock;
+mod lock;
 pub(crate) mod process;
 mod recovery;
 mod removal;
 mod run_record;
 mod sandbox;
+mod usage;
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +41,6 @@ pub use config::{Config, DEFAULT_CAPABILITIES};
 pub use error::{DestroyError, LaunchError, OpenError};
 pub(crate) use recovery::names_in;
 pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swept, Unknown};
-pub(crate) use removal::remove_tree;
 
 use self::{process::Identity, run_record::RunRecord};
 use crate::{
