@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness ends its test by a panic")]
 
 pub mod binary;
+pub mod exposition;
 pub mod guest;
 pub mod host;
 pub mod http;

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    cleanup,
     client::{Client, ClientError},
-    completions, daemon_verb, deployment,
+    completions, daemon_verb, deployment, doctor,
     error::CliError,
     image, info, keeper, pod,
     tls::Trust,
@@ -101,11 +100,11 @@ pub(crate) enum Verb {
     Validate(validate::ValidateArgs),
     /// Tell where the daemon listens, keeps its files and which version it is.
     Info(info::InfoArgs),
+    /// Find out what keeps pods from running on this host, and what to do about it.
+    Doctor(doctor::DoctorArgs),
     /// The tokens that clients over TCP need.
     #[command(subcommand)]
     Token(token::TokenVerb),
-    /// Stop all pods and remove what monopod left on this host.
-    Cleanup(cleanup::CleanupArgs),
     /// Print completions for a shell.
     Completions(completions::CompletionsArgs),
     /// Print the version.
@@ -121,7 +120,6 @@ impl Cli {
         let connection = &self.connection;
         match self.verb {
             Verb::Daemon(args) => daemon_verb::run(*args, connection),
-            Verb::Cleanup(args) => cleanup::run(&args, connection),
             Verb::Keeper(args) => keeper::run(&args, connection),
             Verb::Validate(args) => validate::run(&args),
             Verb::Completions(args) => completions::run(&args),
@@ -129,6 +127,7 @@ impl Cli {
             Verb::Pod(verb) => block_on(verb.run(&connection.client()?)),
             Verb::Deployment(verb) => block_on(verb.run(&connection.client()?)),
             Verb::Image(verb) => block_on(verb.run(&connection.client()?)),
+            Verb::Doctor(args) => block_on(doctor::run(&args, connection)),
             Verb::Info(args) => block_on(info::run(&args, connection)),
             Verb::Token(verb) => block_on(verb.run(connection)),
         }
@@ -178,7 +177,6 @@ mod tests {
             "token list --json",
             "token revoke grafana",
             "keeper",
-            "cleanup --state --yes",
             "keeper --config /x reload",
             "keeper stop --within 5",
         ];

@@ -79,12 +79,6 @@ pub(crate) enum CliError {
         /// Why.
         source: anyhow::Error,
     },
-    /// Not everything could be cleaned up.
-    #[error("clean up")]
-    Cleanup {
-        /// Why.
-        source: anyhow::Error,
-    },
     /// This process could not get what it needs from the kernel.
     #[error("start")]
     Start {
@@ -94,6 +88,9 @@ pub(crate) enum CliError {
     /// The definition breaks rules, which were printed already.
     #[error("the definition is not valid")]
     Invalid,
+    /// A check of the doctor failed; what was found is printed already.
+    #[error("this host or the daemon is not well")]
+    Unwell,
 }
 
 impl CliError {
@@ -127,9 +124,9 @@ impl CliError {
             | Self::Output { .. }
             | Self::Daemon { .. }
             | Self::Keeper { .. }
-            | Self::Cleanup { .. }
             | Self::Start { .. }
-            | Self::Invalid => exit_code::FAILED,
+            | Self::Invalid
+            | Self::Unwell => exit_code::FAILED,
         }
     }
 
@@ -137,7 +134,7 @@ impl CliError {
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Output { source } if source.kind() == io::ErrorKind::BrokenPipe => None,
-            Self::Invalid => None,
+            Self::Invalid | Self::Unwell => None,
             Self::Notice { text } => Some(text.clone()),
             Self::Source(error) => Some(error.to_string()),
             Self::Client(
@@ -153,7 +150,6 @@ impl CliError {
             | Self::Output { .. }
             | Self::Daemon { .. }
             | Self::Keeper { .. }
-            | Self::Cleanup { .. }
             | Self::Start { .. } => Some(format!("Error: failed to {}", chain(self))),
         }
     }

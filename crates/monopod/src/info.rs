@@ -76,6 +76,7 @@ fn render(info: &Value) -> String {
         let all = std::iter::once((name.clone(), value)).chain(inner);
         lines.extend(all.filter_map(|(name, value)| Some((name, plain(value)?))));
     }
+    lines.extend(degraded(members.get("conditions")));
     lines.sort();
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     lines
@@ -89,8 +90,25 @@ fn plain(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::Array(items) => {
+            let words: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
+            words
+                .map(|words| words.join(" "))
+                .filter(|text| !text.is_empty())
+        }
+        Value::Null | Value::Object(_) => None,
     }
+}
+
+/// One line for each thing that is wrong right now.
+fn degraded(conditions: Option<&Value>) -> Vec<(String, String)> {
+    let conditions = conditions.and_then(Value::as_array);
+    let line = |condition: &Value| {
+        let text = |name: &str| condition.get(name)?.as_str();
+        let told = format!("{} (since {})", text("text")?, text("since")?);
+        Some((format!("degraded.{}", text("kind")?), told))
+    };
+    conditions.into_iter().flatten().filter_map(line).collect()
 }
 
 #[cfg(test)]
@@ -101,18 +119,24 @@ mod tests {
     fn facts_stand_one_a_line() {
         let answer = json!({
             "name": "marathon", "version": "1.9.0", "frameworkId": "f-1", "http_config": {},
-            "monopod": {"version": "0.1.0", "listen": "127.0.0.1:8080", "stateDir": "/var/lib/monopod"}
+            "monopod": {"version": "0.1.0", "listen": "127.0.0.1:8080", "stateDir": "/var/lib/monopod",
+                "cgroupControllers": ["cpu", "memory"], "start": {"runsAlive": 2, "runsOver": 0},
+                "conditions": [{"kind": "store_failing", "since": "2024-05-01T10:00:00.123Z", "text": "disk full"}]}
         });
         insta::assert_snapshot!(
             render(&merge(answer, "/run/monopod/monopod.sock")).replace(env!("CARGO_PKG_VERSION"), "V"),
             @r"
-        address          /run/monopod/monopod.sock
-        clientVersion    V
-        frameworkId      f-1
-        listen           127.0.0.1:8080
-        marathonVersion  1.9.0
-        stateDir         /var/lib/monopod
-        version          V
+        address                 /run/monopod/monopod.sock
+        cgroupControllers       cpu memory
+        clientVersion           V
+        degraded.store_failing  disk full (since 2024-05-01T10:00:00.123Z)
+        frameworkId             f-1
+        listen                  127.0.0.1:8080
+        marathonVersion         1.9.0
+        start.runsAlive         2
+        start.runsOver          0
+        stateDir                /var/lib/monopod
+        version                 V
         "
         );
     }

@@ -1,12 +1,12 @@
 //! `monopod`: the one binary. It dispatches verbs, prints, and turns ends into exit codes; it decides nothing.
 
-mod cleanup;
 mod cli;
 mod client;
 mod completions;
 mod daemon_verb;
 mod definition_source;
 mod deployment;
+mod doctor;
 mod error;
 mod exit_code;
 mod image;

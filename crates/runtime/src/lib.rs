@@ -9,7 +9,6 @@
 
 pub mod boot;
 pub mod cgroup;
-pub mod cleanup;
 mod container;
 pub mod containerizer;
 pub mod executor;
@@ -21,6 +20,7 @@ pub mod layout;
 pub mod mountinfo;
 pub mod pod;
 pub mod prepare;
+pub mod probe;
 pub mod protocol;
 pub mod rootfs;
 pub mod seccomp;

@@ -3,11 +3,11 @@
 
 mod access;
 mod bad_input;
-mod cleanup;
 mod command_line;
 mod failures;
 mod images;
 mod isolation;
+mod observe;
 mod published;
 mod recovery;
 mod restart;

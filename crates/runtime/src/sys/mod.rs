@@ -6,6 +6,7 @@
     reason = "fork, descriptors by number, raw system calls: the one place for them"
 )]
 
+pub mod clock;
 pub mod descriptors;
 pub mod device_filter;
 pub mod fork;
