@@ -101,6 +101,7 @@ docs:
 PROFILE     ?= release
 NO_BUILD    ?=
 DEB_VERSION ?=
+# cargo-deb empties target/debian at each run: give another directory to keep an earlier package.
 DEB_DIR     ?= target/debian
 BUILT       := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/monopod
 UNITS       := monopod.service monopod-pods.service

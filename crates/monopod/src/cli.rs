@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    cleanup,
     client::{Client, ClientError},
     completions, daemon_verb, deployment, doctor,
     error::CliError,
@@ -105,6 +106,8 @@ pub(crate) enum Verb {
     /// The tokens that clients over TCP need.
     #[command(subcommand)]
     Token(token::TokenVerb),
+    /// Stop all pods and remove what monopod left on this host.
+    Cleanup(cleanup::CleanupArgs),
     /// Print completions for a shell.
     Completions(completions::CompletionsArgs),
     /// Print the version.
@@ -120,6 +123,7 @@ impl Cli {
         let connection = &self.connection;
         match self.verb {
             Verb::Daemon(args) => daemon_verb::run(*args, connection),
+            Verb::Cleanup(args) => cleanup::run(&args, connection),
             Verb::Keeper(args) => keeper::run(&args, connection),
             Verb::Validate(args) => validate::run(&args),
             Verb::Completions(args) => completions::run(&args),
@@ -177,6 +181,7 @@ mod tests {
             "token list --json",
             "token revoke grafana",
             "keeper",
+            "cleanup --state --yes",
             "keeper --config /x reload",
             "keeper stop --within 5",
         ];

@@ -79,6 +79,12 @@ pub(crate) enum CliError {
         /// Why.
         source: anyhow::Error,
     },
+    /// Not everything could be cleaned up.
+    #[error("clean up")]
+    Cleanup {
+        /// Why.
+        source: anyhow::Error,
+    },
     /// This process could not get what it needs from the kernel.
     #[error("start")]
     Start {
@@ -124,6 +130,7 @@ impl CliError {
             | Self::Output { .. }
             | Self::Daemon { .. }
             | Self::Keeper { .. }
+            | Self::Cleanup { .. }
             | Self::Start { .. }
             | Self::Invalid
             | Self::Unwell => exit_code::FAILED,
@@ -150,6 +157,7 @@ impl CliError {
             | Self::Output { .. }
             | Self::Daemon { .. }
             | Self::Keeper { .. }
+            | Self::Cleanup { .. }
             | Self::Start { .. } => Some(format!("Error: failed to {}", chain(self))),
         }
     }

@@ -1,5 +1,6 @@
 //! `monopod`: the one binary. It dispatches verbs, prints, and turns ends into exit codes; it decides nothing.
 
+mod cleanup;
 mod cli;
 mod client;
 mod completions;

@@ -9,6 +9,7 @@
 
 pub mod boot;
 pub mod cgroup;
+pub mod cleanup;
 mod container;
 pub mod containerizer;
 pub mod executor;

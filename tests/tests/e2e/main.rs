@@ -3,6 +3,7 @@
 
 mod access;
 mod bad_input;
+mod cleanup;
 mod command_line;
 mod failures;
 mod images;

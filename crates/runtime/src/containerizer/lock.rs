@@ -11,7 +11,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 /// Opens the file, made if missing, and takes its lock. `None` if somebody else holds it.
-pub(super) fn try_take(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn try_take(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     let file = options
         .read(true)
@@ -24,7 +24,7 @@ pub(super) fn try_take(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Takes the lock of an open file or directory; tells whether it could be had.
-pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
@@ -48,7 +48,7 @@ pub(super) fn sign(file: &mut File) -> io::Result<()> {
 }
 
 /// The process id that the holder wrote; empty if it did not.
-pub(super) fn signature(path: &Path) -> String {
+pub(crate) fn signature(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.trim().to_owned()
 }

@@ -13,7 +13,7 @@
 
 mod config;
 mod error;
-mod lock;
+pub(crate) mod lock;
 pub(crate) mod process;
 mod recovery;
 mod removal;
@@ -41,6 +41,7 @@ pub use config::{Config, DEFAULT_CAPABILITIES};
 pub use error::{DestroyError, LaunchError, OpenError};
 pub(crate) use recovery::names_in;
 pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swept, Unknown};
+pub(crate) use removal::remove_tree;
 
 use self::{process::Identity, run_record::RunRecord};
 use crate::{

@@ -22,7 +22,7 @@ struct Level {
 ///
 /// # Errors
 /// The first entry that cannot be removed: `EXDEV` for a mount.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(root) => root,
