@@ -26,6 +26,7 @@ pub mod acceptance;
 pub mod accounting;
 pub mod allocator;
 pub mod attributes;
+pub mod change;
 pub mod detection;
 mod refusals;
 pub mod stated;

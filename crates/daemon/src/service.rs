@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use agent::{
     allocator::Agent,
-    attributes,
+    attributes, change,
     detection::{self, Readings},
     stated::Stated,
 };
@@ -22,7 +22,7 @@ use runtime::{
 use rustix::process::{Resource, Rlimit};
 use scheduler::Scheduler;
 use sd_notify::NotifyState;
-use store::Store;
+use store::{Setting, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -78,16 +78,27 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let database = config.state_dir.join("monopod.db");
     let store = Store::open(&database)
         .await
-        .with_context(|| format!("open the database {}", database.display()))?;
+        .context("open the database; pods go on running")?;
     let store = Arc::new(store);
     let tokens = Tokens::open(&config.state_dir)?;
     let boots = recovery::Boots::read(&store).await?;
 
     let agent_info = agent_info(&config, &store).await?;
-    let restore = restore(&config, &agent_info, total(&config)?);
-    let saved = store.load().await.context("read the stored state")?;
+    let total = known_total(&config, &store).await?;
+    let restore = restore(&config, &agent_info, total);
+    let saved = store.load().await.context(
+        "read the stored state; pods go on running. Restore the database from a backup, or move it away to begin with nothing",
+    )?;
     let (mut scheduler, agent) = restore(saved)?;
     info!(total = %agent.total().resources, "this host's resources");
+    let accounting = agent.accounting();
+    if accounting.over_committed != Claim::default() {
+        warn!(
+            over_committed = %accounting.over_committed.resources,
+            ports = %accounting.over_committed.ports,
+            "pods hold more than this host has now; they go on, and nothing of it is offered until enough of them ended"
+        );
+    }
 
     let conditions = Conditions::default();
     systemd::tell(&[NotifyState::Status("Looking for running pods")]);
@@ -257,8 +268,28 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
+/// The host's total, remembered so that the next start can tell what changed.
+async fn known_total(config: &Config, store: &Store) -> anyhow::Result<Claim> {
+    let (detected, stated) = total(config)?;
+    let before = store.setting(Setting::DetectedTotal).await?;
+    // One that cannot be read is as good as none: it only serves to tell what changed.
+    let before: Option<Claim> = before.and_then(|text| serde_json::from_str(&text).ok());
+    let total = change::settle(detected, before.as_ref(), &stated);
+    for change in before
+        .iter()
+        .flat_map(|before| change::differences(before, &total))
+    {
+        info!(change, "this host's resources changed since the last start");
+    }
+    if before.as_ref() != Some(&total) {
+        let text = serde_json::to_string(&total).context("write down this host's resources")?;
+        store.put_setting(Setting::DetectedTotal, &text).await?;
+    }
+    Ok(total)
+}
+
 /// What the agent has: as configured, and detected where nothing is configured.
-fn total(config: &Config) -> anyhow::Result<Claim> {
+fn total(config: &Config) -> anyhow::Result<(Claim, Stated)> {
     let text = config.agent.resources.as_deref().unwrap_or_default();
     let mut stated: Stated = text.parse().context("understand agent.resources")?;
     if let Some(range) = &config.agent.port_range {
@@ -275,7 +306,7 @@ fn total(config: &Config) -> anyhow::Result<Claim> {
         mem_total_bytes: memory.totalram.checked_mul(memory.mem_unit.into()),
         disk_total_bytes: disk_total(&config.state_dir),
     };
-    Ok(detection::detect(&readings, &stated))
+    Ok((detection::detect(&readings, &stated), stated))
 }
 
 async fn agent_info(config: &Config, store: &Store) -> anyhow::Result<AgentInfo> {

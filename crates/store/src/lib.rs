@@ -42,7 +42,7 @@ use tokio::sync::Mutex;
 pub use check::check;
 pub use connection::WAL_LIMIT_BYTES;
 pub use error::StoreError;
-pub use open::OpenError;
+pub use open::{BACKUPS_KEPT, Backups, OpenError};
 pub use settings::Setting;
 pub use terminations::TERMINATIONS_KEPT;
 pub use writer::{Counters, Durability};

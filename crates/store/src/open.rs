@@ -1,7 +1,10 @@
 //! Opening the database file: made whole or not at all, and never made again over one that is damaged.
 
+mod migration;
+
 use std::{
     ffi::OsString,
+    fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
@@ -12,6 +15,8 @@ use sqlx::{
     ConnectOptions, Connection, SqliteConnection,
     migrate::{MigrateError, Migrator},
 };
+
+pub use migration::BACKUPS_KEPT;
 
 use crate::connection;
 
@@ -51,39 +56,47 @@ pub enum OpenError {
     },
     /// A write-ahead log without its database.
     #[error(
-        "open {path}: the file is gone but its log {log} is still there; restore the database, or move the log away to begin with nothing"
+        "open {path}: the file is gone but its log {log} is still there; restore the database{backups}, or move the log away to begin with nothing"
     )]
     DatabaseGone {
         /// The database.
         path: PathBuf,
         /// The log.
         log: PathBuf,
+        /// What it can be restored from.
+        backups: Backups,
     },
     /// The file is something else.
     #[error(
-        "open {path}: it is no database of monopod; restore it from a backup, or move it away to begin with nothing"
+        "open {path}: it is no database of monopod; restore it{backups}, or move it away to begin with nothing"
     )]
     NotOurs {
         /// The file.
         path: PathBuf,
+        /// What it can be restored from.
+        backups: Backups,
     },
     /// The file was one of ours and is damaged.
     #[error(
-        "open {path}: it is damaged ({detail}); restore it from a backup, or move it and its -wal file away to begin with nothing"
+        "open {path}: it is damaged ({detail}); restore it{backups}, or move it and its -wal file away to begin with nothing"
     )]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// What it can be restored from.
+        backups: Backups,
         /// What SQLite found.
         detail: String,
     },
     /// The file was written by a newer monopod.
     #[error(
-        "open {path}: a newer monopod wrote it (schema {version}, this one knows {known}); install that version again"
+        "open {path}: a newer monopod wrote it (schema {version}, this one knows {known}); install that version again, or restore it{backups}"
     )]
     Newer {
         /// The file.
         path: PathBuf,
+        /// What it can be restored from.
+        backups: Backups,
         /// The first schema version that this program doesn't know.
         version: i64,
         /// The last one that it knows.
@@ -99,6 +112,28 @@ pub enum OpenError {
         /// The schema version that differs.
         version: i64,
     },
+    /// The file cannot be used as it is now.
+    #[error("open {path}: {advice}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What can be done.
+        advice: &'static str,
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+    /// There is no backup, so nothing was migrated.
+    #[error(
+        "copy {path} to {backup} before its schema is changed; nothing was changed, make room or install the version before again"
+    )]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// The copy.
+        backup: PathBuf,
+        /// Why not.
+        source: sqlx::Error,
+    },
     /// SQLite failed otherwise.
     #[error("open {path}")]
     Sqlite {
@@ -107,8 +142,10 @@ pub enum OpenError {
         /// What SQLite said.
         source: sqlx::Error,
     },
-    /// A migration failed otherwise.
-    #[error("bring {path} to the present schema")]
+    /// A migration failed otherwise; the file is as it was.
+    #[error(
+        "bring {path} to the present schema; nothing was changed, the version before still works with it"
+    )]
     Migrate {
         /// The file.
         path: PathBuf,
@@ -117,20 +154,57 @@ pub enum OpenError {
     },
 }
 
+/// What a database can be restored from. Reads after "restore it".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backups(Vec<PathBuf>);
+
+impl Backups {
+    fn of(path: &Path) -> Self {
+        Self(migration::backups(path))
+    }
+}
+
+impl fmt::Display for Backups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(" from a backup")?;
+        let names: Vec<_> = self
+            .0
+            .iter()
+            .rev()
+            .map(|path| path.display().to_string())
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        write!(
+            f,
+            " (with the daemon stopped, move it and its -wal file away and copy one of these in its place: {})",
+            names.join(", ")
+        )
+    }
+}
+
 /// Opens the database at `path` for writing, making it if there is none; checks it and migrates it.
 pub(crate) async fn open(path: &Path) -> Result<SqliteConnection, OpenError> {
+    open_with(path, &MIGRATIONS).await
+}
+
+async fn open_with(path: &Path, migrator: &Migrator) -> Result<SqliteConnection, OpenError> {
     let directory = parent(path);
     check_directory(directory)?;
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() == 0 => {
             let detail = "it is empty".to_owned();
-            let path = path.to_owned();
-            return Err(OpenError::Damaged { path, detail });
+            return Err(OpenError::Damaged {
+                path: path.to_owned(),
+                backups: Backups::of(path),
+                detail,
+            });
         }
         Ok(_) => {}
         Err(source) if source.kind() == io::ErrorKind::NotFound => {
             refuse_lone_log(path)?;
-            create(path).await?;
+            create(path, migrator).await?;
         }
         Err(source) => return Err(file_error(path)(source)),
     }
@@ -140,7 +214,7 @@ pub(crate) async fn open(path: &Path) -> Result<SqliteConnection, OpenError> {
         .map_err(sqlite_error(path))?;
     check_content(&mut connection, path).await?;
     set_wal(&mut connection, path).await?;
-    migrate(&mut connection, path).await?;
+    migration::migrate(&mut connection, path, migrator).await?;
     Ok(connection)
 }
 
@@ -183,15 +257,18 @@ fn check_directory(directory: &Path) -> Result<(), OpenError> {
 fn refuse_lone_log(path: &Path) -> Result<(), OpenError> {
     let log = wal_path(path);
     if log.exists() {
-        let path = path.to_owned();
-        return Err(OpenError::DatabaseGone { path, log });
+        return Err(OpenError::DatabaseGone {
+            path: path.to_owned(),
+            log,
+            backups: Backups::of(path),
+        });
     }
     Ok(())
 }
 
 /// Makes the database in a directory of its own and renames it into place, so that a crash leaves
 /// either none or a whole one, and an empty or short file is always a damaged one.
-async fn create(path: &Path) -> Result<(), OpenError> {
+async fn create(path: &Path, migrator: &Migrator) -> Result<(), OpenError> {
     let workshop = beside(path, ".new");
     match fs::remove_dir_all(&workshop) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -210,7 +287,7 @@ async fn create(path: &Path) -> Result<(), OpenError> {
         .mode(0o600)
         .open(&new)
         .map_err(file_error(&new))?;
-    fill(&new).await?;
+    fill(&new, migrator).await?;
     File::open(&new)
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(&new, path))
@@ -222,14 +299,14 @@ async fn create(path: &Path) -> Result<(), OpenError> {
 
 /// Gives a new file its schema, and leaves no log beside it. Nothing is synced: the caller does that
 /// once, before the file gets its name.
-async fn fill(path: &Path) -> Result<(), OpenError> {
+async fn fill(path: &Path, migrator: &Migrator) -> Result<(), OpenError> {
     let mut connection = connection::writing(path)
         .pragma("synchronous", "OFF")
         .connect()
         .await
         .map_err(sqlite_error(path))?;
     set_wal(&mut connection, path).await?;
-    migrate(&mut connection, path).await?;
+    migration::migrate(&mut connection, path, migrator).await?;
     connection.close().await.map_err(sqlite_error(path))
 }
 
@@ -243,8 +320,10 @@ pub(crate) async fn check_content(
         .await
         .map_err(sqlite_error(path))?;
     if id != APPLICATION_ID {
-        let path = path.to_owned();
-        return Err(OpenError::NotOurs { path });
+        return Err(OpenError::NotOurs {
+            path: path.to_owned(),
+            backups: Backups::of(path),
+        });
     }
     let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
         .fetch_one(connection)
@@ -253,6 +332,7 @@ pub(crate) async fn check_content(
     if verdict != "ok" {
         return Err(OpenError::Damaged {
             path: path.to_owned(),
+            backups: Backups::of(path),
             detail: verdict,
         });
     }
@@ -268,46 +348,52 @@ async fn set_wal(connection: &mut SqliteConnection, path: &Path) -> Result<(), O
     Ok(())
 }
 
-async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max();
-    let known = known.unwrap_or(0);
-    MIGRATIONS.run(connection).await.map_err(|source| {
-        let path = path.to_owned();
-        let (MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version)) =
-            source
-        else {
-            return OpenError::Migrate { path, source };
-        };
-        if version > known {
-            OpenError::Newer {
-                path,
-                version,
-                known,
-            }
-        } else {
-            OpenError::OtherSchema { path, version }
-        }
-    })
-}
-
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::File { path, source }
 }
 
-/// Tells damage and strange files, which need a person, from other failures (sqlite: `rescode.html`).
+/// Tells what needs a person from other failures (sqlite: `rescode.html`).
 pub(crate) fn sqlite_error(path: &Path) -> impl FnOnce(sqlx::Error) -> OpenError {
     let path = path.to_owned();
     move |source| {
         let error = source.as_database_error();
         let code = error.and_then(|error| error.code()?.parse::<i32>().ok());
-        match (code.map(|code| code & 0xff), error) {
-            (Some(11), Some(error)) => OpenError::Damaged {
+        let code = code.map(|code| code & 0xff);
+        if let (Some(11), Some(error)) = (code, error) {
+            return OpenError::Damaged {
                 detail: error.message().to_owned(),
+                backups: Backups::of(&path),
                 path,
+            };
+        }
+        if code == Some(26) {
+            let backups = Backups::of(&path);
+            return OpenError::NotOurs { path, backups };
+        }
+        match code.and_then(advice) {
+            Some(advice) => OpenError::Unusable {
+                path,
+                advice,
+                source,
             },
-            (Some(26), _) => OpenError::NotOurs { path },
-            _ => OpenError::Sqlite { path, source },
+            None => OpenError::Sqlite { path, source },
         }
     }
 }
+
+/// What a person can do about a failure that is not the file's content.
+const fn advice(code: i32) -> Option<&'static str> {
+    match code {
+        5 | 6 => Some("another program has it locked; end that program"),
+        3 | 8 | 14 | 23 => Some(
+            "it cannot be opened for writing; see whether its file system is mounted read-only, and whether it is a file of root's",
+        ),
+        10 => Some("its disk fails; see the kernel's log, and restore a backup on another disk"),
+        13 => Some("its file system is full; make room"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

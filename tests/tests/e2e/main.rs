@@ -11,6 +11,7 @@ mod isolation;
 mod observe;
 mod published;
 mod recovery;
+mod resources;
 mod restart;
 mod unable;
 

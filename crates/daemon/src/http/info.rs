@@ -80,6 +80,7 @@ pub(super) async fn info(State(api): Shared) -> Response {
             "agent": api.agent,
             "total": resources(&accounting.total),
             "free": resources(&accounting.free),
+            "overCommitted": resources(&accounting.over_committed),
             "conditions": api.conditions.list(),
             "commits": { "durable": commits.full_commits, "normal": commits.normal_commits },
         },

@@ -123,6 +123,90 @@ async fn other_schemas_are_refused() {
     }
 }
 
+/// What the release before left: two pods, and the history of one that was removed.
+#[tokio::test]
+async fn a_database_of_the_first_schema_is_backed_up_and_brought_to_the_present_one() {
+    let (directory, path) = fresh();
+    let earlier = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/schema-1.db");
+    fs::copy(&earlier, &path).unwrap();
+    let store = Store::open(&path).await.unwrap();
+    let saved = store.load().await.unwrap();
+    store.close().await.unwrap();
+    let pods: Vec<_> = saved.pods.iter().map(|pod| pod.id.to_string()).collect();
+    assert_eq!(pods, ["/ends", "/waits"]);
+    assert_eq!(saved.instances.len(), 3);
+    assert_eq!(saved.deployments.len(), 1);
+    let ends: Vec<_> = saved
+        .terminations
+        .iter()
+        .map(|end| end.pod.to_string())
+        .collect();
+    assert_eq!(ends, ["/ends"], "the history of a removed pod went with it");
+    let mut backups: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "bak"))
+        .collect();
+    let backup = backups.pop().unwrap();
+    assert!(backups.is_empty(), "{backups:?}");
+    fs::remove_file(&path).unwrap();
+    fs::rename(&backup, &path).unwrap();
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(
+        store.load().await.unwrap(),
+        saved,
+        "the backup serves again"
+    );
+}
+
+#[tokio::test]
+async fn a_page_that_was_overwritten_by_another_is_refused() {
+    let (_directory, path) = fresh();
+    make(&path).await;
+    let whole = fs::read(&path).unwrap();
+    let page = 4096;
+    let pages = whole.len() / page;
+    let mut refused = 0;
+    for target in 1..pages {
+        let mut mixed = whole.clone();
+        let source = (target + 1) % pages;
+        mixed.copy_within(source * page..(source + 1) * page, target * page);
+        fs::write(&path, &mixed).unwrap();
+        // One free or empty page in the place of another is no damage.
+        refused += u32::from(Store::open(&path).await.is_err());
+        let _ = fs::remove_file(path.with_extension("db-wal"));
+        let _ = fs::remove_file(path.with_extension("db-shm"));
+    }
+    assert!(refused > 0, "{pages} pages");
+}
+
+#[tokio::test]
+async fn a_copy_without_its_log_is_what_was_checkpointed_or_refused() {
+    let (directory, path) = fresh();
+    let store = Store::open(&path).await.unwrap();
+    let versions: Vec<_> = (1..40).map(|v| Record::PodVersion(version(0, v))).collect();
+    store.commit(&versions, Durability::Full).await.unwrap();
+    store.checkpoint().await.unwrap();
+    let later: Vec<_> = (40..60)
+        .map(|v| Record::PodVersion(version(0, v)))
+        .collect();
+    store.commit(&later, Durability::Full).await.unwrap();
+    let copies = directory.path().join("copies");
+    fs::create_dir(&copies).unwrap();
+    let copy = copies.join("monopod.db");
+    fs::copy(&path, &copy).unwrap();
+    let copied = Store::open(&copy).await.unwrap();
+    assert_eq!(copied.versions(&pod_id(0)).await.unwrap().len(), 39);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_for_writing_says_what_to_look_at() {
+    let (_directory, path) = fresh();
+    fs::create_dir(&path).unwrap();
+    let error = Store::open(&path).await.unwrap_err();
+    assert!(error.to_string().contains("mounted read-only"), "{error}");
+}
+
 #[tokio::test]
 async fn a_log_without_its_database_is_refused() {
     let (directory, path) = fresh();

@@ -32,7 +32,9 @@ impl Plain {
                 self.pods.insert(pod.id.clone(), pod);
             }
             Record::PodGone(pod) => {
-                self.pods.remove(&pod);
+                if self.pods.remove(&pod).is_some() {
+                    self.terminations.retain(|end| end.pod != pod);
+                }
             }
             Record::PodVersion(version) => {
                 self.versions
