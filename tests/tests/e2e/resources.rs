@@ -6,10 +6,11 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
+/// A pod that holds so many cpus in all.
 fn pod(id: &str, cpus: f64) -> Value {
     let mut pod = pods::pod(id, &[pods::shell_container("c", "exec sleep 100000")]);
-    pod["containers"][0]["resources"]["cpus"] = json!(cpus);
-    pod["executorResources"] = json!({"cpus": 0, "mem": 0, "disk": 0});
+    pod["executorResources"] = json!({"cpus": 0.5, "mem": 32});
+    pod["containers"][0]["resources"]["cpus"] = json!(cpus - 0.5);
     pod
 }
 
