@@ -141,20 +141,17 @@ pub(super) fn backups(path: &Path) -> Vec<PathBuf> {
 
 fn migrate_error(path: &Path, known: i64, source: MigrateError) -> OpenError {
     let path = path.to_owned();
-    match source {
-        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version)
-            if version > known =>
-        {
-            OpenError::Newer {
-                backups: Backups::of(&path),
-                path,
-                version,
-                known,
-            }
-        }
-        MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version) => {
-            OpenError::OtherSchema { path, version }
-        }
-        source => OpenError::Migrate { path, source },
+    let (MigrateError::VersionMissing(version) | MigrateError::VersionMismatch(version)) = source
+    else {
+        return OpenError::Migrate { path, source };
+    };
+    if version <= known {
+        return OpenError::OtherSchema { path, version };
+    }
+    OpenError::Newer {
+        backups: Backups::of(&path),
+        path,
+        version,
+        known,
     }
 }
