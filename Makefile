@@ -76,9 +76,10 @@ check: deps
 e2e: build
 	$(CARGO) test --locked --workspace --test e2e --test chaos --no-fail-fast
 
-# Long campaigns.
-soak: build
-	MONOPOD_CHAOS_ROUNDS=200 $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
+# Long campaigns: MONOPOD_CHAOS_ROUNDS, MONOPOD_GUEST_RESTARTS, …_KILLS and …_CUTS say how long; a printed seed repeats them.
+soak: build $(GUESTS:%=guest-%)
+	MONOPOD_CHAOS_ROUNDS=$${MONOPOD_CHAOS_ROUNDS:-200} $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
+	for suite in $(GUESTS); do MONOPOD_GUEST_SUITE=$$suite $(CARGO) test --locked --workspace --test guest -- --nocapture --test-threads 1 --ignored campaign || exit 1; done
 
 # Times pods, beside crun and podman where they are installed.
 bench: deps

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    path::Path,
+    path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -43,26 +44,27 @@ true
 "#;
 
 impl Guest {
-    /// Installs the `monopod` under test as `make install` does, and starts it as a service.
+    /// Installs the package of the `monopod` under test, which starts it as a service.
     ///
     /// # Panics
     /// It does not get ready.
     #[track_caller]
     pub fn install(&self) {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        self.put_program(binary::monopod(), "/usr/bin/monopod");
+        self.install_package(env!("CARGO_PKG_VERSION"));
+    }
+
+    /// Installs the package under this version, over another one if there is one.
+    ///
+    /// # Panics
+    /// It does not get ready.
+    #[track_caller]
+    pub fn install_package(&self, version: &str) {
         self.put(
-            &root.join("config/monopod.toml"),
-            "/etc/monopod/monopod.toml",
+            &package(self.directory(), version),
+            "/root/monopod.deb",
             0o644,
         );
-        for unit in ["monopod.service", "monopod-pods.service"] {
-            let file = root.join("config/systemd").join(unit);
-            self.put(&file, &format!("/usr/lib/systemd/system/{unit}"), 0o644);
-        }
-        self.check(
-            "systemctl daemon-reload && systemctl --quiet enable --now monopod-pods monopod",
-        );
+        self.check("dpkg --install /root/monopod.deb && rm /root/monopod.deb");
         self.wait_until_ready();
     }
 
@@ -250,6 +252,28 @@ impl Guest {
             std::thread::sleep(INTERVAL);
         }
     }
+}
+
+/// Packs the `monopod` that was built, as it is.
+fn package(directory: &Path, version: &str) -> PathBuf {
+    let profile = match binary::monopod().parent().and_then(Path::file_name) {
+        Some(name) if name == "release" => "release",
+        _ => "dev",
+    };
+    let output = Command::new("make")
+        .args(["--no-print-directory", "deb", "NO_BUILD=1"])
+        .arg(format!("PROFILE={profile}"))
+        .arg(format!("DEB_VERSION={version}"))
+        .arg(format!("DEB_DIR={}", directory.display()))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .output()
+        .unwrap();
+    let made = directory.join(format!("monopod_{version}_amd64.deb"));
+    assert!(
+        output.status.success() && made.exists(),
+        "make deb: {output:?}"
+    );
+    made
 }
 
 /// A pod of containers that hold, with a marker in its environment.
