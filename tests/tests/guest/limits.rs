@@ -6,7 +6,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(1800);
 
 #[test]
-#[ignore = "takes many minutes under emulation: make vm-test"]
+#[ignore = "a minute under emulation: make vm-test"]
 fn limits_hold_on_cgroup_v2() {
     let guest = e2e::guest!();
     let outcome = guest.run_tests("limits", &[], LIMIT);
