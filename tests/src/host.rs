@@ -462,7 +462,7 @@ impl Host {
             .collect()
     }
 
-    /// Waits until no process, mount, cgroup, run directory or sandbox of any pod is left.
+    /// Waits until no process, mount, cgroup or run directory of any pod is left, and every sandbox may be collected.
     #[track_caller]
     pub fn wait_until_clean(&self) {
         let deadline = Instant::now() + SOON;
@@ -480,8 +480,8 @@ impl Host {
         }
     }
 
-    /// Everything that belongs to no instance of `known` (uuids): processes, cgroups, run directories, sandboxes; and
-    /// mounts that the host can see.
+    /// Everything that belongs to no instance of `known` (uuids): processes, cgroups, run directories, sandboxes that
+    /// are not marked for collection; and mounts that the host can see.
     pub fn leftovers(&self, known: &BTreeSet<String>) -> Vec<String> {
         let is_known = |name: &str| known.iter().any(|uuid| name.starts_with(uuid.as_str()));
         let processes = self
@@ -498,15 +498,19 @@ impl Host {
                 .filter(|name| !ours(name) && !is_known(name))
                 .map(|name| format!("cgroup {name}")),
         );
-        for directory in [
-            self.run_dir().join("runs"),
-            self.state_dir().join("sandboxes"),
-        ] {
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if !is_known(&name) {
-                    left.push(format!("directory {}", entry.path().display()));
-                }
+        for name in names_in(&self.run_dir().join("runs")) {
+            if !is_known(&name) {
+                left.push(format!("run directory {name}"));
+            }
+        }
+        let sandboxes = self.state_dir().join("sandboxes");
+        for name in names_in(&sandboxes) {
+            let runs = names_in(&sandboxes.join(&name));
+            // One that is marked stays until it is collected.
+            let unmarked =
+                |run: &String| !sandboxes.join(&name).join(run).join("ended.json").exists();
+            if !is_known(&name) && runs.iter().any(unmarked) {
+                left.push(format!("sandbox {name}, not marked for collection"));
             }
         }
         let mounts = kernel::mounts_below(&self.directory);
@@ -585,6 +589,12 @@ impl Drop for Host {
         self.remove_cgroups();
         self.remove_directory();
     }
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    entries.map(name).collect()
 }
 
 /// Whether the pod is stable and has exactly the instances it should, all running.

@@ -5,10 +5,13 @@ mod access;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use runtime::prepare::HostRootfs;
 use serde::{Deserialize, Serialize};
+
+use crate::collection::Policy;
 
 pub use self::access::{AccessConfig, ListenAddresses};
 
@@ -40,6 +43,8 @@ pub struct Config {
     pub agent: AgentConfig,
     /// How containers are run.
     pub runtime: RuntimeConfig,
+    /// How long what runs left stays.
+    pub collection: CollectionConfig,
     /// Values that change what Marathon's API does.
     pub marathon: MarathonConfig,
 }
@@ -85,6 +90,43 @@ impl Default for RuntimeConfig {
             log_rotated_files: 4,
             pids_limit: 4096,
             create_timeout_seconds: 60,
+        }
+    }
+}
+
+/// How long what runs left stays (`[collection]`); the first three as Mesos's flags of these names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CollectionConfig {
+    /// Seconds that a sandbox stays after its run's end, on an empty disk.
+    pub gc_delay_seconds: u64,
+    /// The part of the disk that is to stay free, in percent.
+    pub gc_disk_headroom_percent: u8,
+    /// Seconds between two looks at the disk.
+    pub disk_watch_interval_seconds: u32,
+    /// Ended runs of one instance whose sandboxes stay, the latest ones.
+    pub runs_kept: u32,
+}
+
+impl Default for CollectionConfig {
+    fn default() -> Self {
+        Self {
+            gc_delay_seconds: 7 * 24 * 60 * 60,
+            gc_disk_headroom_percent: 10,
+            disk_watch_interval_seconds: 60,
+            runs_kept: 5,
+        }
+    }
+}
+
+impl CollectionConfig {
+    /// What is configured, as the collector takes it.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            gc_delay: Duration::from_secs(self.gc_delay_seconds),
+            headroom_permille: u64::from(self.gc_disk_headroom_percent) * 10,
+            watch_interval: Duration::from_secs(self.disk_watch_interval_seconds.max(1).into()),
+            runs_kept: self.runs_kept as usize,
         }
     }
 }
@@ -139,6 +181,7 @@ impl Default for Config {
             access: AccessConfig::default(),
             agent: AgentConfig::default(),
             runtime: RuntimeConfig::default(),
+            collection: CollectionConfig::default(),
             marathon: MarathonConfig::default(),
         }
     }
@@ -207,6 +250,9 @@ impl Config {
             if !dir.is_absolute() {
                 return refuse(key, "must be an absolute path");
             }
+        }
+        if self.collection.gc_disk_headroom_percent > 100 {
+            return refuse("collection.gc_disk_headroom_percent", "must be at most 100");
         }
         let parent = self.cgroup_parent.as_deref().unwrap_or("monopod");
         let parent = parent.trim_matches('/');
@@ -315,6 +361,10 @@ mod tests {
         check(|c| c.listen = ListenAddresses::new(Vec::new()), "listen");
         check(|c| c.access.tls_key = Some("/k".into()), "tls_certificate");
         check(|c| c.run_dir = "run".into(), "run_dir");
+        check(
+            |c| c.collection.gc_disk_headroom_percent = 101,
+            "at most 100",
+        );
         check(|c| c.cgroup_parent = Some("/".into()), "cgroup_parent");
         check(|c| c.cgroup_parent = Some("a/../b".into()), "cgroup_parent");
         assert!(toml::from_str::<Config>("stat_dir = '/x'").is_err());

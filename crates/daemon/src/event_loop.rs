@@ -284,7 +284,6 @@ impl<E: Executors> EventLoop<E> {
                     self.executors.kill(run, reason, grace);
                 }
                 Effect::Acknowledge { run, sequence } => self.executors.acknowledge(run, sequence),
-                Effect::Forget(instance) => self.executors.forget(&instance),
                 Effect::Announce(announcement) => info!("{announcement}"),
             }
         }

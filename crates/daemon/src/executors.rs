@@ -4,11 +4,7 @@ pub mod linux;
 
 use std::{sync::Arc, time::Duration};
 
-use model::{
-    id::{InstanceId, RunId},
-    state::Reason,
-    task_group::TaskGroup,
-};
+use model::{id::RunId, state::Reason, task_group::TaskGroup};
 
 /// Carries out the loop's effects. Every call returns at once, is idempotent per run, and may be repeated
 /// after a crash; what comes of it arrives as an observation.
@@ -22,9 +18,7 @@ pub trait Executors: Send + Sync + 'static {
     /// Tells the run's executor that its updates up to `sequence` are stored.
     fn acknowledge(&self, run: RunId, sequence: u64);
 
-    /// Drops what is left of a run whose end is stored: its run directory and journal.
+    /// Drops what is left of a run whose end is stored: its run directory and journal. Its sandbox stays until it is
+    /// collected.
     fn discard(&self, run: RunId);
-
-    /// Drops what is left of an instance that is no longer known: its sandboxes.
-    fn forget(&self, instance: &InstanceId);
 }

@@ -6,6 +6,7 @@
 //! Where to start: [`run`], then `event_loop`, `executors`, `http`.
 
 mod clock;
+pub mod collection;
 pub mod conditions;
 pub mod config;
 mod event_loop;

@@ -10,13 +10,14 @@ use model::{
     id::RunId,
     update::{RunOutcome, RunOver},
 };
-use runtime::containerizer::{Containerizer, FoundState, Known, Swept};
+use runtime::containerizer::{Containerizer, FoundState, Known, Moment, Swept};
 use scheduler::{Event, Scheduler};
 use store::{Setting, Store};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
+    clock,
     event_loop::chain,
     executors::{Executors as _, linux::LinuxExecutors},
 };
@@ -157,26 +158,33 @@ impl Recovery<'_> {
     }
 }
 
-/// Destroys what nobody knows: runs, cgroups below our parent, sandboxes. What takes long goes on behind the caller.
-pub(crate) async fn sweep(scheduler: &Scheduler, containerizer: &Arc<Containerizer>) {
+/// Destroys what nobody knows: runs, cgroups below our parent; hands over what runs that are over left. What takes long
+/// goes on behind the caller.
+pub(crate) async fn sweep(
+    scheduler: &Scheduler,
+    containerizer: &Arc<Containerizer>,
+    executors: &LinuxExecutors,
+) -> anyhow::Result<()> {
     let known = Known {
         runs: scheduler
             .open_runs()
             .iter()
             .map(|placed| placed.run)
             .collect(),
-        instances: scheduler
-            .instances()
-            .map(|instance| instance.uuid)
-            .collect(),
     };
     // Found now, while nothing new is launched; removed whenever.
+    let now = Moment::now(clock::now()).context("read the kernel's boot id")?;
     let unknown = containerizer.find_unknown(&known);
-    let containerizer = Arc::clone(containerizer);
-    let removal = tokio::task::spawn_blocking(move || tell(&containerizer.remove(unknown)));
+    let (containerizer, executors) = (Arc::clone(containerizer), executors.clone());
+    let removal = tokio::task::spawn_blocking(move || {
+        let swept = containerizer.remove(unknown, &now);
+        tell(&swept);
+        executors.collect(swept.remains);
+    });
     if tokio::time::timeout(SWEEP_PATIENCE, removal).await.is_err() {
         info!("what nobody knows is still being removed");
     }
+    Ok(())
 }
 
 fn tell(swept: &Swept) {
@@ -185,9 +193,6 @@ fn tell(swept: &Swept) {
     }
     for path in &swept.cgroups {
         info!(cgroup = path, "removed a cgroup that nobody knows");
-    }
-    for instance in &swept.sandboxes {
-        info!(instance.uuid = %instance, "removed sandboxes that nobody knows");
     }
     for failure in &swept.failures {
         warn!(error = chain(failure), "failed to remove what nobody knows");

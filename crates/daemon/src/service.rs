@@ -109,6 +109,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         Arc::clone(&containerizer),
         handle.clone(),
         Arc::clone(&metrics),
+        config.collection.policy(),
     );
     let open = scheduler.open_runs().len();
     let recovery = recovery::Recovery {
@@ -118,7 +119,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         rebooted: boots.differ(),
     };
     let first = recovery.recover()?;
-    recovery::sweep(&scheduler, &containerizer).await;
+    recovery::sweep(&scheduler, &containerizer, &executors).await?;
 
     let group = listener::group_id(&config.socket_group);
     let socket = config.run_dir.join("monopod.sock");

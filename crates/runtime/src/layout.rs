@@ -25,6 +25,11 @@ impl Layout {
         self.state_dir.join("sandboxes")
     }
 
+    /// Sandboxes that are being removed.
+    pub fn trash(&self) -> PathBuf {
+        self.state_dir.join("trash")
+    }
+
     /// Sandboxes of one instance.
     pub fn instance_sandboxes(&self, instance: Uuid) -> PathBuf {
         self.sandboxes().join(instance.to_string())

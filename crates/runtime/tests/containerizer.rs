@@ -15,11 +15,12 @@ use model::{
     pod::PodDefinition,
     state::TaskState,
     task_group::{Task, TaskGroup},
+    time::Timestamp,
     update::TaskUpdate,
 };
 use runtime::{
     cgroup::Cgroups,
-    containerizer::{Config, Containerizer, FoundState, Known, Launched},
+    containerizer::{Config, Containerizer, FoundState, Known, Launched, Moment},
     layout::Layout,
     prepare::HostRootfs,
 };
@@ -78,7 +79,8 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let swept = self.containerizer.sweep(&Known::default());
+        let now = Moment::now(Timestamp::from_millis(0)).unwrap();
+        let swept = self.containerizer.sweep(&Known::default(), &now);
         let clean = swept.failures.is_empty();
         let cgroups = Cgroups::detect().unwrap();
         let removed = cgroups.destroy(&self.parent, Instant::now() + PATIENCE);

@@ -226,8 +226,6 @@ pub enum Effect {
         /// The sequence number.
         sequence: u64,
     },
-    /// The instance is no longer known: its sandbox may go.
-    Forget(InstanceId),
     /// For the log and the event stream.
     Announce(Announcement),
 }

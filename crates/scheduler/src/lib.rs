@@ -161,7 +161,7 @@ impl Scheduler {
         self.pods.keys()
     }
 
-    /// The ids of all instances: sandboxes of others may go.
+    /// The ids of all instances.
     pub fn instances(&self) -> impl Iterator<Item = &InstanceId> {
         self.pods
             .values()

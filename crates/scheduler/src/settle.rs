@@ -124,7 +124,6 @@ impl Scheduler {
             self.owners.remove(&uuid);
             self.changed.insert(id.clone());
             self.out.instances_gone.push(instance.clone());
-            self.out.effects.push(Effect::Forget(instance.clone()));
             self.out.announce(Announcement::InstanceGone { instance });
         }
     }

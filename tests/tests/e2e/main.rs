@@ -4,6 +4,7 @@
 mod access;
 mod bad_input;
 mod cleanup;
+mod collection;
 mod command_line;
 mod failures;
 mod images;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use model::{
-    id::{InstanceId, PodId, RunId},
+    id::{PodId, RunId},
     offer::{AgentInfo, Claim},
     pod::PodDefinition,
     ports::PortSet,
@@ -28,7 +28,6 @@ enum Call {
     Kill(RunId),
     Acknowledge(RunId, u64),
     Discard(RunId),
-    Forget(InstanceId),
 }
 
 #[derive(Debug, Default)]
@@ -59,10 +58,6 @@ impl Executors for FakeExecutors {
 
     fn discard(&self, run: RunId) {
         self.push(Call::Discard(run));
-    }
-
-    fn forget(&self, instance: &InstanceId) {
-        self.push(Call::Forget(instance.clone()));
     }
 }
 

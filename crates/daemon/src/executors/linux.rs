@@ -16,13 +16,13 @@ use std::{
 };
 
 use model::{
-    id::{InstanceId, RunId},
+    id::RunId,
     state::Reason,
     task_group::TaskGroup,
     update::{RunOutcome, RunOver},
 };
 use runtime::{
-    containerizer::{Containerizer, FoundState, Launched},
+    containerizer::{Containerizer, FoundState, Launched, Remains},
     journal::Salvaged,
     protocol::ToExecutor,
 };
@@ -33,16 +33,17 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
-use uuid::Uuid;
 
 use super::Executors;
-use crate::{event_loop::chain, handle::Handle, metrics::Metrics};
+use crate::{
+    collection::{self, Leftover, Policy},
+    event_loop::chain,
+    handle::Handle,
+    metrics::Metrics,
+};
 
 /// Launches prepared at the same time. More would only compete for the same cores and directories.
 const PARALLEL_LAUNCHES: usize = 8;
-
-/// Sandboxes kept of an instance: the latest run's, and one before it for its logs.
-const KEPT_SANDBOXES: usize = 2;
 
 /// When what could not be ended is ended again; each attempt already waits half a minute.
 const END_AGAIN: Duration = Duration::from_secs(10);
@@ -61,54 +62,22 @@ struct Shared {
     /// Commands to the task that follows each run.
     runs: Mutex<BTreeMap<RunId, mpsc::UnboundedSender<ToExecutor>>>,
     launches: Semaphore,
-    leftovers: mpsc::UnboundedSender<Leftover>,
+    leftovers: std::sync::mpsc::Sender<Leftover>,
     tasks: TaskTracker,
-}
-
-/// What is to be removed from this host.
-#[derive(Clone, Copy, Debug)]
-enum Leftover {
-    /// The run directory and writable layers of a run whose end is stored, and its instance's older sandboxes.
-    Run(RunId),
-    /// All sandboxes of an instance.
-    Instance(Uuid),
-}
-
-/// Removes leftovers one after the other, in the order in which they came, until the daemon ends. What is still
-/// there then, the next start removes.
-fn remove_leftovers(
-    containerizer: &Containerizer,
-    mut leftovers: mpsc::UnboundedReceiver<Leftover>,
-) {
-    while let Some(leftover) = leftovers.blocking_recv() {
-        let (removed, pruned) = match leftover {
-            Leftover::Run(run) => (
-                containerizer.destroy(run).map_err(|error| chain(&error)),
-                containerizer.prune_sandboxes(run.instance, KEPT_SANDBOXES),
-            ),
-            Leftover::Instance(instance) => (Ok(()), containerizer.forget(instance)),
-        };
-        let pruned = match pruned {
-            // The instance is forgotten already.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(|error| error.to_string()),
-        };
-        for error in [removed.err(), pruned.err()].into_iter().flatten() {
-            warn!(
-                ?leftover,
-                error, "failed to remove what a run left; the next start tries again"
-            );
-        }
-    }
 }
 
 impl LinuxExecutors {
     /// Makes the executors' side of the daemon.
-    pub fn new(containerizer: Arc<Containerizer>, handle: Handle, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        containerizer: Arc<Containerizer>,
+        handle: Handle,
+        metrics: Arc<Metrics>,
+        policy: Policy,
+    ) -> Self {
         // Unbounded, since the loop must not wait for a slow disk; each run adds one at its end.
-        let (leftovers, receiver) = mpsc::unbounded_channel();
-        let remover = Arc::clone(&containerizer);
-        spawn_blocking(move || remove_leftovers(&remover, receiver));
+        let (leftovers, receiver) = std::sync::mpsc::channel();
+        let collected = Arc::clone(&containerizer);
+        spawn_blocking(move || collection::work(&collected, policy, &receiver));
         Self(Arc::new(Shared {
             containerizer,
             handle,
@@ -134,6 +103,11 @@ impl LinuxExecutors {
     /// How many runs were found alive at the daemon's start.
     pub(crate) fn adopted(&self) -> usize {
         self.0.adopted.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what earlier runs left.
+    pub(crate) fn collect(&self, found: Vec<Remains>) {
+        self.0.remove(Leftover::Found(found));
     }
 
     fn send(&self, run: RunId, command: ToExecutor) {
@@ -167,10 +141,6 @@ impl Executors for LinuxExecutors {
 
     fn discard(&self, run: RunId) {
         self.0.remove(Leftover::Run(run));
-    }
-
-    fn forget(&self, instance: &InstanceId) {
-        self.0.remove(Leftover::Instance(instance.uuid));
     }
 }
 

@@ -7,7 +7,7 @@ use axum::{
     http::{Uri, header},
     response::{IntoResponse, Response},
 };
-use model::id::{PodId, RunId};
+use model::id::{InstanceId, PodId, RunId};
 use scheduler::PodView;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
@@ -55,12 +55,15 @@ pub(super) async fn read(api: &Api, pod: &PodId, uri: &Uri) -> Result<Response, 
             problem: error.body_text(),
         })?;
     let snapshot = api.handle.snapshot();
-    let view = snapshot
-        .pods
-        .get(pod)
-        .ok_or_else(|| ApiError::PodUnknown { pod: pod.clone() })?;
-    let container = container(view, query.container.as_deref())?;
-    let run = run(view, query.instance.as_deref())?;
+    let view = snapshot.pods.get(pod);
+    let (run, container) = match past(api, pod, view, &query) {
+        Some(found) => found,
+        None => {
+            let view = view.ok_or_else(|| ApiError::PodUnknown { pod: pod.clone() })?;
+            let container = container(view, query.container.as_deref())?;
+            (run(view, query.instance.as_deref())?, container)
+        }
+    };
     let path = log_path(api, run, &container, query.stream);
     let files = LogFiles::open(path.clone(), query.tail)
         .await
@@ -78,6 +81,28 @@ pub(super) async fn read(api: &Api, pod: &PodId, uri: &Uri) -> Result<Response, 
     });
     let body = Body::from_stream(ReaderStream::new(reader));
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+}
+
+/// The last run of an instance that the pod no longer has, if its sandbox was not collected yet. The pod itself may
+/// be gone, or have other containers by now.
+fn past(
+    api: &Api,
+    pod: &PodId,
+    view: Option<&Arc<PodView>>,
+    query: &Query,
+) -> Option<(RunId, String)> {
+    let id: InstanceId = query.instance.as_deref()?.parse().ok()?;
+    let present = view.is_some_and(|view| view.instances.iter().any(|one| one.record.id == id));
+    // A name of one part: it becomes part of a path.
+    let container = query
+        .container
+        .as_ref()
+        .filter(|name| !name.contains('/'))?;
+    if present || container.starts_with('.') {
+        return None;
+    }
+    let run = api.containerizer.latest_sandbox(id.uuid, pod.as_str())?;
+    Some((run, container.clone()))
 }
 
 fn container(view: &Arc<PodView>, wanted: Option<&str>) -> Result<String, ApiError> {

@@ -16,6 +16,7 @@ mod error;
 pub(crate) mod lock;
 pub(crate) mod process;
 mod recovery;
+mod remains;
 mod removal;
 mod run_record;
 mod sandbox;
@@ -31,6 +32,7 @@ use std::{
         unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -42,6 +44,7 @@ pub use error::{DestroyError, LaunchError, OpenError};
 pub(crate) use recovery::names_in;
 pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swept, Unknown};
 pub(crate) use removal::remove_tree;
+pub use remains::{CollectError, Moment, Remains};
 
 use self::{process::Identity, run_record::RunRecord};
 use crate::{
@@ -92,6 +95,8 @@ pub struct Containerizer {
     images: ImageStore,
     facts: HostFacts,
     seccomp_program: PathBuf,
+    /// Held while an instance's directory of sandboxes is filled, or removed because it is empty.
+    sandboxes: Mutex<()>,
     /// State directory, run directory and cgroup parent are ours as long as these are open.
     _claims: Vec<File>,
 }
@@ -138,6 +143,7 @@ impl Containerizer {
             cgroups,
             facts,
             seccomp_program: program.path,
+            sandboxes: Mutex::default(),
             _claims: claims,
         })
     }
@@ -284,7 +290,7 @@ impl Containerizer {
         RunRecord::of(&launch)
             .write(dir.path())
             .map_err(launch_error("record the places of", dir.path()))?;
-        sandbox::make(&launch)?;
+        self.make_sandbox(group, &launch)?;
         let containers = launch.containers.iter();
         self.cgroups.create_run(
             &launch.cgroups,
@@ -293,6 +299,16 @@ impl Containerizer {
             &self.devices,
         )?;
         self.spawn(&launch, dir, lock)
+    }
+
+    fn make_sandbox(&self, group: &TaskGroup, launch: &Launch) -> Result<(), LaunchError> {
+        let _nobody_removes = self
+            .sandboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        sandbox::make(launch)?;
+        self.own_sandbox(launch.run, group.definition.id.as_str())
+            .map_err(launch_error("sign", &launch.sandbox))
     }
 
     fn resolve_images(

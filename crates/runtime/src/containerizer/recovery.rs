@@ -1,7 +1,7 @@
 //! What is found of earlier daemons: runs to take over, leftovers to remove.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -11,8 +11,8 @@ use model::id::RunId;
 use uuid::Uuid;
 
 use super::{
-    Containerizer, DestroyError, END_PATIENCE, LOOK_AGAIN, Launched, identity_file, lock,
-    process::Identity, removal,
+    Containerizer, DestroyError, END_PATIENCE, LOOK_AGAIN, Launched, Moment, Remains,
+    identity_file, lock, process::Identity,
 };
 use crate::{cgroup::CgroupError, journal};
 
@@ -60,8 +60,6 @@ pub struct RecoverError {
 pub struct Known {
     /// Runs that are wanted or not yet over.
     pub runs: BTreeSet<RunId>,
-    /// Instances whose sandboxes stay.
-    pub instances: BTreeSet<Uuid>,
 }
 
 /// What was found on this host that no record knows. To be removed by [`Containerizer::remove`].
@@ -69,7 +67,8 @@ pub struct Known {
 pub struct Unknown {
     runs: Vec<RunId>,
     cgroups: Vec<String>,
-    sandboxes: Vec<Uuid>,
+    /// Of runs that are over, or that nobody knows.
+    sandboxes: Vec<RunId>,
     failures: Vec<SweepFailure>,
 }
 
@@ -80,8 +79,8 @@ pub struct Swept {
     pub runs: Vec<RunId>,
     /// Cgroups without a run directory.
     pub cgroups: Vec<String>,
-    /// Sandboxes of unknown instances.
-    pub sandboxes: Vec<Uuid>,
+    /// Sandboxes of all runs that are over; they stay until they are collected.
+    pub remains: Vec<Remains>,
     /// What is still there.
     pub failures: Vec<SweepFailure>,
 }
@@ -148,10 +147,10 @@ impl Containerizer {
         })
     }
 
-    /// Removes whatever the records do not know: runs, cgroups of this containerizer's parent, sandboxes. Goes on
-    /// past failures.
-    pub fn sweep(&self, known: &Known) -> Swept {
-        self.remove(self.find_unknown(known))
+    /// Removes whatever the records do not know: runs, cgroups of this containerizer's parent; finds the sandboxes of
+    /// runs that are over. Goes on past failures.
+    pub fn sweep(&self, known: &Known, now: &Moment) -> Swept {
+        self.remove(self.find_unknown(known), now)
     }
 
     /// Finds what the records do not know, and touches nothing. What is launched afterwards is not among it.
@@ -163,8 +162,9 @@ impl Containerizer {
         unknown
     }
 
-    /// Removes what was found: processes and cgroups first, directories then. Goes on past failures.
-    pub fn remove(&self, unknown: Unknown) -> Swept {
+    /// Removes what was found, but for sandboxes: those are marked, as over since `now` where they were not, and stay
+    /// until they are collected. Goes on past failures.
+    pub fn remove(&self, unknown: Unknown, now: &Moment) -> Swept {
         let mut swept = Swept {
             failures: unknown.failures,
             ..Swept::default()
@@ -181,41 +181,18 @@ impl Containerizer {
                 Err(source) => swept.failures.push(SweepFailure::Cgroup { path, source }),
             }
         }
-        for instance in unknown.sandboxes {
-            match self.forget(instance) {
-                Ok(()) => swept.sandboxes.push(instance),
+        for run in unknown.sandboxes {
+            match self.remains(run, now) {
+                // Something of it may still run.
+                _ if self.run_dir(run).path().exists() => {}
+                Ok(remains) => swept.remains.push(remains),
                 Err(source) => swept.failures.push(SweepFailure::Directory {
-                    path: self.layout.instance_sandboxes(instance),
+                    path: self.layout.sandbox(run),
                     source,
                 }),
             }
         }
         swept
-    }
-
-    /// Removes all sandboxes of an instance.
-    ///
-    /// # Errors
-    /// Something in them cannot be removed; mounts below them are not entered.
-    pub fn forget(&self, instance: Uuid) -> io::Result<()> {
-        removal::remove_tree(&self.layout.instance_sandboxes(instance))
-    }
-
-    /// Removes the instance's sandboxes but for the `keep` newest.
-    ///
-    /// # Errors
-    /// The directory cannot be read, or something in it cannot be removed.
-    pub fn prune_sandboxes(&self, instance: Uuid, keep: usize) -> io::Result<()> {
-        let dir = self.layout.instance_sandboxes(instance);
-        let names = names_in(&dir)?;
-        let by_age: BTreeMap<u32, &String> = names
-            .iter()
-            .filter_map(|name| Some((name.parse().ok()?, name)))
-            .collect();
-        for name in by_age.values().rev().skip(keep) {
-            removal::remove_tree(&dir.join(name))?;
-        }
-        Ok(())
     }
 
     /// The run's executor, if it lives. Waits a while for one that was spawned just now.
@@ -304,10 +281,19 @@ impl Containerizer {
 
     fn find_unknown_sandboxes(&self, known: &Known, unknown: &mut Unknown) {
         let found = unknown.names_in(self.layout.sandboxes());
-        let instances = found.iter().filter_map(|name| name.parse().ok());
-        unknown
-            .sandboxes
-            .extend(instances.filter(|instance| !known.instances.contains(instance)));
+        for instance in found.iter().filter_map(|name| name.parse::<Uuid>().ok()) {
+            let names = unknown.names_in(self.layout.instance_sandboxes(instance));
+            let runs = names.iter().filter_map(|name| {
+                let incarnation = name.parse().ok()?;
+                Some(RunId {
+                    instance,
+                    incarnation,
+                })
+            });
+            unknown
+                .sandboxes
+                .extend(runs.filter(|run| !known.runs.contains(run)));
+        }
     }
 }
 

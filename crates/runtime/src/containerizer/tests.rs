@@ -118,7 +118,7 @@ impl Fixture {
 impl Drop for Fixture {
     fn drop(&mut self) {
         if let Some(containerizer) = self.containerizer.take() {
-            let failures = containerizer.sweep(&Known::default()).failures;
+            let failures = containerizer.sweep(&Known::default(), &moment(0)).failures;
             assert!(
                 failures.is_empty() || std::thread::panicking(),
                 "{failures:?}"
@@ -370,43 +370,72 @@ fn what_nobody_knows_is_swept_and_the_rest_stays() {
     removal::remove_tree(fixture.get().layout().run(lost.run).path()).unwrap();
     let known = Known {
         runs: [wanted.run, lost.run].into(),
-        instances: [wanted.run.instance, lost.run.instance].into(),
     };
-    let swept = fixture.get().sweep(&known);
+    let swept = fixture.get().sweep(&known, &moment(5000));
     assert!(swept.failures.is_empty(), "{:?}", swept.failures);
     assert_eq!(swept.runs, [unknown.run]);
     assert!(swept.cgroups.is_empty(), "{:?}", swept.cgroups);
-    assert_eq!(swept.sandboxes, [unknown.run.instance]);
+    let remains = Remains {
+        run: unknown.run,
+        ended: moment(5000),
+    };
+    assert_eq!(swept.remains, [remains]);
     let known = Known {
         runs: [wanted.run].into(),
-        ..known
     };
-    let swept = fixture.get().sweep(&known);
+    let swept = fixture.get().sweep(&known, &moment(6000));
     assert_eq!(swept.cgroups, [fixture.cgroup(lost.run)]);
     let alive = launched.map(|launched| !process::reap(&launched.pidfd, Instant::now()));
     assert_eq!(alive, [true, false, false]);
     let layout = fixture.get().layout();
-    assert!(layout.sandbox(lost.run).exists() && !layout.sandbox(unknown.run).exists());
-    assert!(fixture.get().sweep(&known).runs.is_empty());
+    assert!(layout.sandbox(lost.run).exists() && layout.sandbox(unknown.run).exists());
+    let again = fixture.get().sweep(&known, &moment(9000));
+    assert!(again.runs.is_empty());
+    assert_eq!(again.remains, swept.remains, "its age is counted on");
+}
+
+fn moment(since_boot_ms: u64) -> Moment {
+    Moment {
+        wall: model::time::Timestamp::from_millis(1_700_000_000_000),
+        boot: Uuid::from_u128(1),
+        since_boot_ms,
+    }
 }
 
 #[test]
-fn sandboxes_are_pruned_oldest_first_and_forgotten() {
-    let Some(fixture) = Fixture::new("prune", STAYS) else {
+fn a_collected_sandbox_is_gone_and_what_was_mounted_in_it_is_not() {
+    let Some(fixture) = Fixture::new("collect", ENDS) else {
         return;
     };
-    let instance = run(1).instance;
-    let dir = fixture.get().layout().instance_sandboxes(instance);
-    for incarnation in [1, 2, 9, 10] {
-        fs::create_dir_all(dir.join(incarnation.to_string())).unwrap();
-    }
-    fixture.get().prune_sandboxes(instance, 2).unwrap();
-    let left: std::collections::BTreeSet<_> = fs::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert_eq!(left, ["10", "9"].map(str::to_owned).into());
-    fixture.get().forget(instance).unwrap();
-    assert!(!dir.exists());
-    fixture.get().prune_sandboxes(instance, 2).unwrap();
+    let containerizer = fixture.get();
+    let group = simple(1);
+    containerizer.launch(&group).unwrap();
+    containerizer.destroy(group.run).unwrap();
+    let sandbox = containerizer.layout().sandbox(group.run);
+    let volume = fixture.dir.path().join("volume");
+    fs::create_dir(&volume).unwrap();
+    fs::write(volume.join("precious"), "").unwrap();
+    let point = sandbox.join("dangling");
+    fs::create_dir(&point).unwrap();
+    rustix::mount::mount_bind(&volume, &point).unwrap();
+
+    // Whoever works in it keeps it from being unmounted, and then nothing at all is removed.
+    let busy = fs::File::open(&point).unwrap();
+    let error = containerizer.collect(group.run).unwrap_err();
+    assert!(matches!(error, CollectError::Mounted { .. }), "{error}");
+    assert!(sandbox.join("run.json").exists() && volume.join("precious").exists());
+    drop(busy);
+
+    let pod = group.definition.id.as_str();
+    let found = |pod| containerizer.latest_sandbox(group.run.instance, pod);
+    assert_eq!((found(pod), found("/other")), (Some(group.run), None));
+    containerizer.collect(group.run).unwrap();
+    assert!(volume.join("precious").exists());
+    let parent = sandbox.parent().unwrap();
+    assert!(
+        !parent.exists(),
+        "the instance's directory goes with the last"
+    );
+    assert_eq!(found(pod), None);
+    containerizer.collect(group.run).unwrap();
 }

@@ -182,7 +182,7 @@ impl World {
                 Effect::Kill { run, .. } => self.runtime.kill(run),
                 Effect::Acknowledge { run, sequence } => self.runtime.acknowledge(run, sequence),
                 Effect::Announce(announcement) => self.announced.push(announcement.to_string()),
-                Effect::Record(_) | Effect::Release(_) | Effect::Forget(_) => {}
+                Effect::Record(_) | Effect::Release(_) => {}
             }
         }
     }
