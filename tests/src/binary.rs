@@ -60,32 +60,45 @@ fn profile_directory() -> PathBuf {
 /// There is no C compiler.
 pub fn probe() -> &'static Path {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
-    PROBE.get_or_init(|| {
-        if let Some(path) = std::env::var_os("MONOPOD_PROBE") {
-            return PathBuf::from(path);
-        }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("probe/probe.c");
-        let probe = profile_directory().join("e2e-probe");
-        let made = |path: &Path| {
-            path.metadata()
-                .and_then(|metadata| metadata.modified())
-                .ok()
-        };
-        if made(&probe) > made(&source) {
-            return probe;
-        }
-        // Under a name of its own first: other test processes build it too.
-        let fresh = probe.with_extension(std::process::id().to_string());
-        let status = Command::new("cc")
-            .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
-            .arg(&fresh)
-            .arg(&source)
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "cc could not build the probe"
-        );
-        std::fs::rename(&fresh, &probe).unwrap();
-        probe
+    PROBE.get_or_init(|| match std::env::var_os("MONOPOD_PROBE") {
+        Some(path) => PathBuf::from(path),
+        None => compile("probe/probe.c", "e2e-probe", &["-static"]),
     })
+}
+
+/// The library that makes bad weather when it is preloaded.
+///
+/// # Panics
+/// There is no C compiler.
+pub fn weather() -> &'static Path {
+    static WEATHER: OnceLock<PathBuf> = OnceLock::new();
+    WEATHER.get_or_init(|| compile("weather/weather.c", "e2e-weather.so", &["-shared", "-fPIC"]))
+}
+
+/// Compiles a C file of this package, unless that is done already.
+fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+    let product = profile_directory().join(name);
+    let made = |path: &Path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+    if made(&product) > made(&source) {
+        return product;
+    }
+    // Under a name of its own first: other test processes build it too.
+    let fresh = product.with_extension(std::process::id().to_string());
+    let status = Command::new("cc")
+        .args(flags)
+        .args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&fresh)
+        .arg(&source)
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "cc could not build {name}"
+    );
+    std::fs::rename(&fresh, &product).unwrap();
+    product
 }

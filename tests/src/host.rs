@@ -40,6 +40,7 @@ pub struct Host {
     cgroup_parent: String,
     config: String,
     flags: Vec<String>,
+    environment: Vec<(&'static str, PathBuf)>,
     daemon: Option<Child>,
 }
 
@@ -62,6 +63,13 @@ impl Host {
     /// # Panics
     /// It does not get ready.
     pub fn start_configured(config: &str, flags: &[&str]) -> Self {
+        let mut host = Self::prepare(config, flags);
+        host.start_daemon();
+        host
+    }
+
+    /// Makes everything but the daemon.
+    pub fn prepare(config: &str, flags: &[&str]) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("mpt{}-{number}", std::process::id());
         // Short, for the sake of socket paths.
@@ -72,7 +80,7 @@ impl Host {
             Ok(parent) => format!("{}/{name}", parent.trim_matches('/')),
             Err(_) => name.clone(),
         };
-        let mut host = Self {
+        Self {
             directory,
             binary: binary::monopod().to_owned(),
             run_dir: "run",
@@ -81,10 +89,14 @@ impl Host {
             cgroup_parent,
             config: config.to_owned(),
             flags,
+            environment: Vec::new(),
             daemon: None,
-        };
-        host.start_daemon();
-        host
+        }
+    }
+
+    /// Gives daemons that are started from now on a variable of their environment.
+    pub fn set_environment(&mut self, name: &'static str, value: PathBuf) {
+        self.environment.push((name, value));
     }
 
     /// Where state, run directory and files of the test are.
@@ -176,6 +188,7 @@ impl Host {
             .arg("--config")
             .arg(config)
             .args(&self.flags)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

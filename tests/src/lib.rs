@@ -16,6 +16,7 @@ pub mod image;
 pub mod kernel;
 pub mod pods;
 pub mod random;
+pub mod weather;
 pub mod wire;
 
 use std::time::{Duration, Instant};

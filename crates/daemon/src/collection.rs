@@ -18,7 +18,11 @@ use model::id::RunId;
 use runtime::containerizer::{Containerizer, Moment, Remains};
 use tracing::{info, warn};
 
-use crate::{clock, event_loop::chain};
+use crate::{
+    clock,
+    conditions::{Conditions, Kind},
+    event_loop::chain,
+};
 
 /// How long what is left of runs stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +150,12 @@ pub(crate) enum Leftover {
 
 /// Removes leftovers one after the other, in the order in which they came, and collects what is due, until
 /// the daemon ends. What is still there then, the next start finds.
-pub(crate) fn work(containerizer: &Containerizer, policy: Policy, leftovers: &Receiver<Leftover>) {
+pub(crate) fn work(
+    containerizer: &Containerizer,
+    policy: Policy,
+    conditions: &Conditions,
+    leftovers: &Receiver<Leftover>,
+) {
     let mut collector = Collector::new(policy);
     if let Err(error) = containerizer.empty_trash() {
         warn!(
@@ -163,7 +172,7 @@ pub(crate) fn work(containerizer: &Containerizer, policy: Policy, leftovers: &Re
             Err(RecvTimeoutError::Timeout) => collector.stuck.clear(),
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        look_at = Instant::now() + collect(containerizer, &mut collector);
+        look_at = Instant::now() + collect(containerizer, conditions, &mut collector);
     }
 }
 
@@ -185,7 +194,11 @@ fn conclude(containerizer: &Containerizer, collector: &mut Collector, run: RunId
 }
 
 /// Collects what is due; says after which time to look again.
-fn collect(containerizer: &Containerizer, collector: &mut Collector) -> Duration {
+fn collect(
+    containerizer: &Containerizer,
+    conditions: &Conditions,
+    collector: &mut Collector,
+) -> Duration {
     let state_dir = &containerizer.layout().state_dir;
     loop {
         // Looked at each time: what was removed made room.
@@ -198,6 +211,7 @@ fn collect(containerizer: &Containerizer, collector: &mut Collector) -> Duration
             }
         };
         let Some(run) = collector.due(usage, &now) else {
+            tell(containerizer, conditions, collector, usage);
             return collector.wait(usage, &now);
         };
         match containerizer.collect(run) {
@@ -210,6 +224,51 @@ fn collect(containerizer: &Containerizer, collector: &mut Collector) -> Duration
                 collector.stuck.insert(run);
             }
         }
+    }
+}
+
+/// Says what is wrong with the disks, or no longer wrong.
+fn tell(
+    containerizer: &Containerizer,
+    conditions: &Conditions,
+    collector: &Collector,
+    state: Usage,
+) {
+    let layout = containerizer.layout();
+    let run = Usage::of(&layout.run_dir).unwrap_or(Usage(0));
+    let disks = [
+        (
+            Kind::StateDiskLow,
+            &layout.state_dir,
+            state,
+            "sandboxes of ended runs are removed at once; at 100 % nothing new can be stored",
+        ),
+        (
+            Kind::RunDiskLow,
+            &layout.run_dir,
+            run,
+            "at 100 % no pod can be launched",
+        ),
+    ];
+    for (kind, path, usage, consequence) in disks {
+        if collector.policy.is_low(usage) {
+            let (whole, tenth) = (usage.0 / 10, usage.0 % 10);
+            let path = path.display();
+            let text =
+                format!("the disk of {path} is {whole}.{tenth} % full: {consequence}; make room");
+            conditions.raise(kind, text, clock::now());
+        } else {
+            conditions.clear(kind);
+        }
+    }
+    if let Some(run) = collector.stuck.first() {
+        let count = collector.stuck.len();
+        let text = format!(
+            "{count} sandboxes cannot be removed, that of run {run} among them; the log says why"
+        );
+        conditions.raise(Kind::CollectionFailing, text, clock::now());
+    } else {
+        conditions.clear(Kind::CollectionFailing);
     }
 }
 

@@ -2,12 +2,16 @@
 //!
 //! It always turns the same way: drain the waiting messages; scheduler and agent exchange offers in memory
 //! until nothing moves; commit **one** transaction; then effects, replies, the published snapshot. A crash
-//! between commit and effects repeats the effects; a failed commit discards the turn.
+//! between commit and effects repeats the effects; a failed commit discards the turn (`trouble.rs`).
 
 #[cfg(test)]
 mod tests;
+mod trouble;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use agent::allocator::Agent;
 use model::{record::Record, time::Timestamp};
@@ -15,10 +19,12 @@ use scheduler::{Accepted, Effect, Event, Scheduler, Turn};
 use store::{Durability, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use self::trouble::Trouble;
 use crate::{
+    conditions::{Conditions, Kind},
     executors::Executors,
     handle::{Message, Refusal},
     metrics::Recorder,
@@ -28,8 +34,8 @@ use crate::{
 /// Messages one turn takes at most, so that one transaction stays small and effects are not kept waiting.
 const MESSAGES_PER_TURN: usize = 256;
 
-/// How long observations wait to be tried again after a commit failed.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// A commit that takes this long makes requests wait that somebody sees.
+const SLOW_COMMIT: Duration = Duration::from_secs(1);
 
 /// How long what was declined is not offered again by itself. Long, since whatever changes the answer revives.
 const REFUSAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -60,6 +66,8 @@ pub(crate) struct EventLoop<E> {
     pub(crate) publisher: Publisher,
     pub(crate) retry: Vec<Event>,
     pub(crate) recorder: Recorder,
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) conditions: Conditions,
 }
 
 type Reply = (
@@ -97,17 +105,18 @@ impl<E: Executors> EventLoop<E> {
         }
     }
 
-    /// Sleeps until something is due by itself: a back-off, an offer's end, a retry.
+    /// Sleeps until something is due by itself: a back-off, an offer's end; while the store fails, the next attempt
+    /// alone, since whatever else is due could not be stored.
     fn sleep_until_wake(&self) -> impl Future<Output = ()> + use<E> {
         let now = (self.clock)();
         let due = [self.scheduler.next_wake(), self.agent.next_wake()]
             .into_iter()
             .flatten()
             .min();
-        let mut wait = due.map(|due| due.since(now));
-        if !self.retry.is_empty() {
-            wait = Some(wait.map_or(RETRY_AFTER, |wait| wait.min(RETRY_AFTER)));
-        }
+        let wait = match &self.trouble {
+            Some(trouble) => Some(trouble.wait()),
+            None => due.map(|due| due.since(now)),
+        };
         async move {
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
@@ -118,7 +127,10 @@ impl<E: Executors> EventLoop<E> {
 
     /// One turn over `messages`; without any it is a tick.
     pub(crate) async fn turn(&mut self, messages: Vec<Message>) {
-        let started = std::time::Instant::now();
+        if !self.overcome_trouble().await {
+            return self.hold(messages);
+        }
+        let started = Instant::now();
         let now = (self.clock)();
         let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let decisions = self.decide(messages, now);
@@ -128,14 +140,9 @@ impl<E: Executors> EventLoop<E> {
         } else {
             Durability::Full
         };
-        if !records.is_empty() {
-            let began = std::time::Instant::now();
-            if let Err(error) = self.store.commit(&records, durability).await {
-                self.recorder.commit_failed(durability);
-                self.discard(decisions, &error).await;
-                return;
-            }
-            self.recorder.commit(durability, records.len(), began);
+        if let Err(error) = self.commit(&records, durability, now).await {
+            self.recorder.commit_failed(durability);
+            return self.discard(decisions, &error);
         }
         self.recorder
             .stored(&decisions.observed, &decisions.effects);
@@ -245,29 +252,42 @@ impl<E: Executors> EventLoop<E> {
         }
     }
 
-    /// The turn did not happen: state is what the store has, whoever asked is told, what was seen is tried again.
-    async fn discard(&mut self, decisions: Decisions, cause: &store::StoreError) {
-        error!(error = %chain(cause), "failed to commit a turn; it is discarded");
+    async fn commit(
+        &self,
+        records: &[Record],
+        durability: Durability,
+        now: Timestamp,
+    ) -> Result<(), store::StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.store.commit(records, durability).await?;
+        self.recorder.commit(durability, records.len(), started);
+        let took = started.elapsed();
+        if took >= SLOW_COMMIT {
+            let text = format!(
+                "storing the last change took {} ms: the disk of the state directory is slow or busy, requests wait",
+                took.as_millis()
+            );
+            self.conditions.raise(Kind::StoreSlow, text, now);
+        } else {
+            self.conditions.clear(Kind::StoreSlow);
+        }
+        Ok(())
+    }
+
+    /// The turn did not happen: whoever asked is told, what was seen is tried again, and memory, which is ahead of the
+    /// store now, is made anew before the next turn.
+    fn discard(&mut self, decisions: Decisions, cause: &store::StoreError) {
+        let message = chain(cause);
         for (reply, answer) in decisions.replies {
-            let answer = answer.and(Err(Refusal::NotStored {
-                message: chain(cause),
-            }));
-            let _ = reply.send(answer);
+            let message = message.clone();
+            let _ = reply.send(answer.and(Err(Refusal::NotStored { message })));
         }
         dismiss(decisions.watchers);
         self.retry = decisions.observed;
-        match self.store.load().await {
-            Ok(saved) => match (self.restore)(saved) {
-                Ok((scheduler, agent)) => {
-                    self.scheduler = scheduler;
-                    self.agent = agent;
-                    info!("took the state from the store again");
-                }
-                Err(error) => fatal(&error),
-            },
-            Err(error) => fatal(&error.into()),
-        }
-        self.publisher.republish(&mut self.scheduler, &self.agent);
+        self.fail(message);
     }
 
     fn carry_out(&self, effects: Vec<Effect>) {
@@ -321,13 +341,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Ends the daemon: memory and store no longer agree, and the next start makes them agree.
-fn fatal(error: &anyhow::Error) {
-    error!(
-        error = format!("{error:#}"),
-        "cannot read the state back; ending, pods go on running"
-    );
-    std::process::abort();
 }

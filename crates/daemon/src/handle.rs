@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::snapshot::Snapshot;
 
-/// Requests and observations that may wait for the loop. A full channel slows down whoever sends: HTTP
-/// clients and executors' links, each of which holds at most one message.
+/// Requests and observations that may wait for the loop. A full channel refuses HTTP clients, and slows down
+/// executors' links, each of which holds at most one message.
 const WAITING_MESSAGES: usize = 1024;
 
 /// What the loop is sent.
@@ -40,6 +40,9 @@ pub enum Refusal {
         /// The store's error.
         message: String,
     },
+    /// More wait already than the loop gets through.
+    #[error("accept the request: too many wait already; nothing was changed, try again later")]
+    Busy,
     /// The daemon is stopping.
     #[error("accept the request: the daemon is stopping")]
     Stopping,
@@ -80,9 +83,11 @@ impl Handle {
             reply,
         };
         self.messages
-            .send(message)
-            .await
-            .map_err(|_| Refusal::Stopping)?;
+            .try_send(message)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Refusal::Busy,
+                mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,
+            })?;
         answer.await.map_err(|_| Refusal::Stopping)?
     }
 

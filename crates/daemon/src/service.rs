@@ -110,6 +110,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         handle.clone(),
         Arc::clone(&metrics),
         config.collection.policy(),
+        conditions.clone(),
     );
     let open = scheduler.open_runs().len();
     let recovery = recovery::Recovery {
@@ -136,7 +137,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         layout,
         settings: settings(&config),
         agent: agent_info,
-        conditions,
+        conditions: conditions.clone(),
         leader,
         url: url.clone(),
         listen: listen.clone(),
@@ -165,6 +166,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         publisher: Publisher(publisher),
         retry: first,
         recorder: Recorder::new(metrics),
+        trouble: None,
+        conditions,
     };
     event_loop.turn(Vec::new()).await;
     if event_loop.retry.is_empty() {

@@ -109,6 +109,8 @@ pub struct Journal {
     file: File,
     bytes: u64,
     pending: VecDeque<TaskUpdate>,
+    /// How many of the last pending ones are not in the file.
+    unwritten: usize,
 }
 
 impl Journal {
@@ -127,24 +129,44 @@ impl Journal {
             file: open_new(path)?,
             bytes: 0,
             pending: VecDeque::new(),
+            unwritten: 0,
         };
         journal.write(&line(&header))?;
         Ok(journal)
     }
 
-    /// Appends an update. It stays among the unacknowledged ones even if the file could not be written.
+    /// Appends an update. It stays among the unacknowledged ones even if the file could not be written, and gets there
+    /// with a later call: nothing is left out.
     ///
     /// # Errors
     /// If the journal is full or cannot be written.
     pub fn append(&mut self, update: &TaskUpdate) -> Result<(), JournalError> {
         self.pending.push_back(update.clone());
-        let text = line(update);
-        if self.bytes + as_u64(text.len()) > LIMIT_BYTES {
-            return Err(JournalError::Full {
-                path: self.path.clone(),
-            });
+        self.unwritten += 1;
+        self.catch_up()
+    }
+
+    /// Writes what could not be written before, if anything.
+    ///
+    /// # Errors
+    /// If the journal is full or still cannot be written.
+    pub fn catch_up(&mut self) -> Result<(), JournalError> {
+        while self.unwritten > 0 {
+            let text = line(&self.pending[self.pending.len() - self.unwritten]);
+            if self.bytes + as_u64(text.len()) > LIMIT_BYTES {
+                return Err(JournalError::Full {
+                    path: self.path.clone(),
+                });
+            }
+            self.write(&text)?;
+            self.unwritten -= 1;
         }
-        self.write(&text)
+        Ok(())
+    }
+
+    /// Whether something is known to this process alone: it would be lost with it.
+    pub fn is_behind(&self) -> bool {
+        self.unwritten > 0
     }
 
     /// Drops every update up to `sequence`.
@@ -159,6 +181,7 @@ impl Journal {
         {
             self.pending.pop_front();
         }
+        self.unwritten = self.unwritten.min(self.pending.len());
         if self.bytes < REWRITE_BYTES {
             return Ok(());
         }
@@ -185,18 +208,27 @@ impl Journal {
             text.extend(line(update));
         }
         let mut file = open_new(&fresh)?;
-        file.write_all(&text)
-            .map_err(failed("rewrite", &self.path))?;
-        fs::rename(&fresh, &self.path).map_err(failed("replace", &self.path))?;
+        let rewritten = file
+            .write_all(&text)
+            .map_err(failed("rewrite", &self.path))
+            .and_then(|()| fs::rename(&fresh, &self.path).map_err(failed("replace", &self.path)));
+        if rewritten.is_err() {
+            // Half of it takes room where there is none.
+            let _ = fs::remove_file(&fresh);
+            return rewritten;
+        }
         self.file = file;
         self.bytes = as_u64(text.len());
+        self.unwritten = 0;
         Ok(())
     }
 
     fn write(&mut self, text: &[u8]) -> Result<(), JournalError> {
-        self.file
-            .write_all(text)
-            .map_err(failed("append to", &self.path))?;
+        if let Err(error) = self.file.write_all(text) {
+            // Half a line would spoil the next one. Making a file shorter needs no room.
+            let _ = self.file.set_len(self.bytes);
+            return Err(failed("append to", &self.path)(error));
+        }
         self.bytes += as_u64(text.len());
         Ok(())
     }
@@ -453,6 +485,25 @@ mod tests {
     }
 
     #[test]
+    fn what_the_disk_did_not_take_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let mut journal = Journal::create(&path, RUN).unwrap();
+        journal.append(&update(1, "")).unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut journal.file, full);
+        for sequence in [2, 3] {
+            assert!(journal.append(&update(sequence, "")).is_err());
+        }
+        assert!(journal.is_behind() && journal.catch_up().is_err());
+        assert_eq!(journal.next_after(1).unwrap().sequence, 2, "it can be told");
+        journal.file = file;
+        journal.catch_up().unwrap();
+        assert!(!journal.is_behind());
+        assert_eq!(sequences(&path), [1, 2, 3]);
+    }
+
+    #[test]
     fn the_size_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
@@ -476,5 +527,9 @@ mod tests {
             journal.next_after(sequence - 1).is_some(),
             "it still can be told"
         );
+        assert!(journal.is_behind());
+        journal.acknowledge(sequence - 1).unwrap();
+        assert!(!journal.is_behind(), "there was room in the shorter one");
+        assert_eq!(sequences(&path), [sequence]);
     }
 }

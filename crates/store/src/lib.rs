@@ -172,6 +172,15 @@ impl Store {
         self.writer.lock().await.put_setting(setting, value).await
     }
 
+    /// Writes something that changes nothing, durably: whether the store takes commits again after one failed. Moves
+    /// the log into the database first, since parts of it may not be on the disk.
+    ///
+    /// # Errors
+    /// SQLite's failure.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.writer.lock().await.probe().await
+    }
+
     /// Bytes of the write-ahead log's file. Over [`WAL_LIMIT_BYTES`], a checkpoint is due.
     ///
     /// # Errors

@@ -52,7 +52,10 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 enum State {
     Open(Session),
-    /// The last use failed or was abandoned half-way: the connection was dropped, which rolls back.
+    /// The last use failed. The connection is not used again, but kept until there is another: closing the last one
+    /// would give up the log's index, and a full disk has no room to make it anew.
+    Failed(Session),
+    /// The last use was abandoned half-way: the connection was dropped, which rolls back.
     Dropped,
     Closed,
 }
@@ -117,9 +120,11 @@ impl Writer {
         durability: Durability,
     ) -> Result<(), StoreError> {
         let mut session = self.take().await?;
-        session.set_durability(durability).await?;
-        session.commit(records).await?;
-        self.state = State::Open(session);
+        let committed = match session.set_durability(durability).await {
+            Ok(()) => session.commit(records).await,
+            Err(error) => Err(error),
+        };
+        self.put_back(session, committed)?;
         match durability {
             Durability::Full => self.counters.full_commits += 1,
             Durability::Normal => self.counters.normal_commits += 1,
@@ -135,10 +140,39 @@ impl Writer {
         value: &str,
     ) -> Result<(), StoreError> {
         let mut session = self.take().await?;
-        session.set_durability(Durability::Full).await?;
-        settings::put(&mut session.connection, setting, value).await?;
-        self.state = State::Open(session);
-        Ok(())
+        let put = match session.set_durability(Durability::Full).await {
+            Ok(()) => settings::put(&mut session.connection, setting, value).await,
+            Err(error) => Err(error),
+        };
+        self.put_back(session, put)
+    }
+
+    /// Writes something that changes nothing, durably, to a log that begins anew: what was in the log when a sync
+    /// failed may not be on the disk, and what follows it would be lost with it.
+    pub(crate) async fn probe(&mut self) -> Result<(), StoreError> {
+        let connection = self.connection().await?;
+        sqlx::raw_sql("PRAGMA wal_checkpoint(RESTART)")
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreError::connection(
+                "copy the write-ahead log to the database",
+            ))?;
+        let id = settings::get(connection, Setting::AgentId).await?;
+        self.put_setting(Setting::AgentId, &id.unwrap_or_default())
+            .await
+    }
+
+    fn put_back(
+        &mut self,
+        session: Session,
+        used: Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.state = if used.is_ok() {
+            State::Open(session)
+        } else {
+            State::Failed(session)
+        };
+        used
     }
 
     /// The connection for reading outside a transaction.
@@ -147,7 +181,7 @@ impl Writer {
         self.state = State::Open(session);
         match &mut self.state {
             State::Open(session) => Ok(&mut session.connection),
-            State::Dropped | State::Closed => Err(StoreError::Closed),
+            State::Failed(_) | State::Dropped | State::Closed => Err(StoreError::Closed),
         }
     }
 
@@ -177,18 +211,27 @@ impl Writer {
     async fn take(&mut self) -> Result<Session, StoreError> {
         match std::mem::replace(&mut self.state, State::Dropped) {
             State::Open(session) => Ok(session),
-            State::Dropped => {
-                let connection = connection::writing(&self.path)
-                    .connect()
-                    .await
-                    .map_err(StoreError::connection("open the database again"))?;
-                Ok(Session::new(connection))
-            }
+            State::Failed(failed) => match self.connect().await {
+                Ok(session) => Ok(session),
+                Err(error) => {
+                    self.state = State::Failed(failed);
+                    Err(error)
+                }
+            },
+            State::Dropped => self.connect().await,
             State::Closed => {
                 self.state = State::Closed;
                 Err(StoreError::Closed)
             }
         }
+    }
+
+    async fn connect(&self) -> Result<Session, StoreError> {
+        let connection = connection::writing(&self.path)
+            .connect()
+            .await
+            .map_err(StoreError::connection("open the database again"))?;
+        Ok(Session::new(connection))
     }
 }
 

@@ -134,6 +134,8 @@ impl World {
             publisher: Publisher(publisher),
             recorder: Recorder::default(),
             retry: Vec::new(),
+            trouble: None,
+            conditions: Conditions::default(),
         };
         Daemon { event_loop, handle }
     }
@@ -149,6 +151,14 @@ impl Daemon {
             }])
             .await;
         answer.await.unwrap()
+    }
+
+    /// Turns until the store is trusted again.
+    async fn recover(&mut self) {
+        while self.event_loop.trouble.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            self.event_loop.turn(Vec::new()).await;
+        }
     }
 
     async fn observe(&mut self, events: impl IntoIterator<Item = Event>) {
@@ -347,12 +357,46 @@ async fn a_turn_that_cannot_be_stored_did_not_happen() {
     );
     assert!(daemon.handle.snapshot().pods.is_empty());
 
+    // At once again it is refused without an attempt, for the same reason.
+    let refused = daemon.request(add(0.5)).await.unwrap_err();
+    assert!(refused.to_string().contains("disk full"), "{refused}");
+    let conditions = daemon.event_loop.conditions.clone();
+    let told = conditions.get(Kind::StoreFailing).unwrap().text;
+    assert!(told.contains("disk full"), "{told}");
+
     sqlx::query("DROP TRIGGER full")
         .execute(&mut saboteur)
         .await
         .unwrap();
+    daemon.recover().await;
+    assert!(conditions.get(Kind::StoreFailing).is_none());
     daemon.request(add(0.5)).await.unwrap();
     launched(&world.executors.take());
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_not_asked_over_and_over() {
+    let world = World::new();
+    let mut daemon = world.start().await;
+    daemon.request(add(0.5)).await.unwrap();
+    let run = launched(&world.executors.take());
+    daemon.event_loop.store.close().await.unwrap();
+    let before = daemon.condition();
+    daemon
+        .observe([update(run, 1, TaskState::Running, None)])
+        .await;
+    let wait = daemon.event_loop.trouble.as_ref().unwrap().wait();
+    assert!(!wait.is_zero());
+    let mut attempts = 0;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(350) {
+        daemon.event_loop.sleep_until_wake().await;
+        daemon.event_loop.turn(Vec::new()).await;
+        attempts += 1;
+    }
+    assert!(attempts <= 4, "{attempts} attempts");
+    assert_eq!(daemon.event_loop.retry.len(), 1, "what was seen is kept");
+    assert_eq!(daemon.condition(), before, "readers see what was stored");
 }
 
 #[tokio::test]
@@ -378,7 +422,7 @@ async fn observations_survive_a_turn_that_cannot_be_stored() {
         .execute(&mut saboteur)
         .await
         .unwrap();
-    daemon.observe([]).await;
+    daemon.recover().await;
     assert_eq!(daemon.condition(), Condition::Running);
     assert!(world.executors.take().contains(&Call::Acknowledge(run, 1)));
 }

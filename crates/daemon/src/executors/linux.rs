@@ -37,6 +37,7 @@ use tracing::{error, info, warn};
 use super::Executors;
 use crate::{
     collection::{self, Leftover, Policy},
+    conditions::Conditions,
     event_loop::chain,
     handle::Handle,
     metrics::Metrics,
@@ -73,11 +74,12 @@ impl LinuxExecutors {
         handle: Handle,
         metrics: Arc<Metrics>,
         policy: Policy,
+        conditions: Conditions,
     ) -> Self {
         // Unbounded, since the loop must not wait for a slow disk; each run adds one at its end.
         let (leftovers, receiver) = std::sync::mpsc::channel();
         let collected = Arc::clone(&containerizer);
-        spawn_blocking(move || collection::work(&collected, policy, &receiver));
+        spawn_blocking(move || collection::work(&collected, policy, &conditions, &receiver));
         Self(Arc::new(Shared {
             containerizer,
             handle,

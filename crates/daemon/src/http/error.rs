@@ -163,10 +163,17 @@ fn denied(denied: &Denied) -> (StatusCode, Value) {
 fn refused(refusal: &Refusal) -> (StatusCode, Value) {
     match refusal {
         Refusal::Denied(reason) => denied(reason),
-        Refusal::NotStored { .. } => {
-            let text = "The request could not be stored; nothing was changed, try again.";
+        Refusal::NotStored { message: reason } => {
+            let text = format!(
+                "The request could not be stored ({reason}); nothing was changed, running pods go on. Try again \
+                 once the cause is removed; `monopod info` tells whether it lasts."
+            );
             (StatusCode::SERVICE_UNAVAILABLE, message(text))
         }
+        Refusal::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            message("Too many requests wait already; nothing was changed, try again later."),
+        ),
         Refusal::Stopping => (
             StatusCode::SERVICE_UNAVAILABLE,
             message("The daemon is stopping."),

@@ -45,6 +45,8 @@ pub struct StreamFile {
     index: Index,
     /// Bytes that could not be written, as on a full disk.
     lost_bytes: u64,
+    /// Those of them that the file does not tell of yet.
+    untold_bytes: u64,
 }
 
 impl StreamFile {
@@ -64,12 +66,14 @@ impl StreamFile {
             rotations: 0,
             index,
             lost_bytes: 0,
+            untold_bytes: 0,
         })
     }
 
     /// Appends a chunk, rotating where a file is full; a line is kept whole where it can be.
     ///
-    /// A disk that takes nothing loses the chunk, and never stops the container; see [`Self::lost_bytes`].
+    /// A disk that takes nothing loses the chunk, and never stops the container: the file tells of it once it can be
+    /// written again, see [`Self::lost_bytes`].
     pub fn append(&mut self, mut chunk: &[u8], stamp: Stamp) {
         while !chunk.is_empty() {
             let room = self.limits.file_bytes.saturating_sub(self.bytes);
@@ -80,7 +84,7 @@ impl StreamFile {
             );
             if part == 0 {
                 if let Err(error) = self.rotate() {
-                    self.lose(chunk.len(), &error);
+                    self.lose(chunk.len(), Some(&error));
                     return;
                 }
                 continue;
@@ -97,18 +101,59 @@ impl StreamFile {
     }
 
     fn write(&mut self, bytes: &[u8], stamp: Stamp) {
+        if self.untold_bytes > 0 && !self.tell_loss(stamp) {
+            return self.lose(bytes.len(), None);
+        }
         self.index.note(stamp, self.rotations, self.bytes);
-        match self.file.write_all(bytes) {
-            Ok(()) => self.bytes += as_u64(bytes.len()),
-            Err(error) => self.lose(bytes.len(), &error),
+        let (written, result) = self.put(bytes);
+        if let Err(error) = result {
+            self.lose(bytes.len() - written, Some(&error));
         }
     }
 
-    fn lose(&mut self, bytes: usize, error: &io::Error) {
-        if self.lost_bytes == 0 {
+    /// Writes in the place of what was lost how much that is; whether it could.
+    fn tell_loss(&mut self, stamp: Stamp) -> bool {
+        let note = format!(
+            "\nmonopod: {} bytes that were written here are lost, the disk took none\n",
+            self.untold_bytes
+        );
+        self.index.note(stamp, self.rotations, self.bytes);
+        let before = self.bytes;
+        let (_, result) = self.put(note.as_bytes());
+        if result.is_ok() {
+            self.untold_bytes = 0;
+            return true;
+        }
+        // Making a file shorter needs no room; half a note would tell a wrong number.
+        if self.file.set_len(before).is_ok() {
+            self.bytes = before;
+        }
+        false
+    }
+
+    /// Writes as much as the disk takes, and counts it.
+    fn put(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.file.write(&bytes[written..]) {
+                Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+                Ok(length) => {
+                    written += length;
+                    self.bytes += as_u64(length);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (written, Err(error)),
+            }
+        }
+        (written, Ok(()))
+    }
+
+    fn lose(&mut self, bytes: usize, error: Option<&io::Error>) {
+        if let (0, Some(error)) = (self.lost_bytes, error) {
             eprintln!("failed to write {}: {error}", self.name);
         }
         self.lost_bytes += as_u64(bytes);
+        self.untold_bytes += as_u64(bytes);
     }
 
     /// Renames `name` to `name.1`, `name.1` to `name.2` and so on, and begins a new file.
@@ -321,6 +366,26 @@ mod tests {
             fs::read_to_string(dir.path().join("stdout")).unwrap(),
             "abcdefghi\n"
         );
+    }
+
+    #[test]
+    fn what_is_lost_is_told_where_it_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = LogLimits {
+            file_bytes: 1000,
+            ..LIMITS
+        };
+        let mut stream = stream(dir.path(), limits);
+        stream.append(b"before\n", stamp(1));
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut stream.file, full);
+        stream.append(b"lost\n", stamp(2));
+        stream.append(b"lost, too\n", stamp(3));
+        stream.file = file;
+        stream.append(b"after\n", stamp(4));
+        assert_eq!(stream.lost_bytes(), 15);
+        let told = "before\n\nmonopod: 15 bytes that were written here are lost, the disk took none\nafter\n";
+        assert_eq!(contents(dir.path()), [told]);
     }
 
     #[test]

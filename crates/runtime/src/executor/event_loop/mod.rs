@@ -38,6 +38,9 @@ use crate::{
 /// (mesos: `src/launcher/default_executor.cpp`).
 const FAREWELL: Duration = Duration::from_secs(60);
 
+/// Between two attempts to write what the journal could not take: room in a filesystem announces itself to nobody.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
 /// Everything that the loop works on.
 #[derive(Debug)]
 pub(super) struct Means {
@@ -118,6 +121,7 @@ impl EventLoop {
     pub(super) fn run(mut self) -> io::Result<Means> {
         loop {
             self.handle_all();
+            self.catch_up();
             self.tell();
             if self.may_leave() {
                 return Ok(self.means);
@@ -142,9 +146,22 @@ impl EventLoop {
         let farewell = self
             .finished
             .map(|at| (at + FAREWELL).duration_since(self.began));
+        let journal = &self.means.journal;
+        let catch_up = journal.is_behind().then_some(CATCH_UP);
+        // After its end the farewell may be long over where the journal alone keeps the process here.
+        let farewell = farewell.filter(|_| catch_up.is_none());
         let next = of_pod.into_iter().chain(farewell).min();
         let next = next.map(|next| next.saturating_sub(self.began.elapsed()));
-        next.into_iter().chain(self.next_memory_look()).min()
+        let others = catch_up.into_iter().chain(self.next_memory_look());
+        next.into_iter().chain(others).min()
+    }
+
+    /// Writes what the journal could not take before.
+    fn catch_up(&mut self) {
+        let behind = self.means.journal.is_behind();
+        if behind && self.means.journal.catch_up().is_ok() {
+            eprintln!("the journal can be written again; it is complete");
+        }
     }
 
     fn may_leave(&mut self) -> bool {
@@ -154,6 +171,10 @@ impl EventLoop {
         if self.connection.is_none() {
             self.accept();
             self.tell();
+        }
+        // What only this process knows must not end with it: the daemon hears it, or the journal takes it.
+        if self.means.journal.is_behind() {
+            return false;
         }
         self.connection.is_none()
             || self.means.journal.is_settled()

@@ -1,0 +1,237 @@
+//! Bad weather: what was acknowledged holds, new work is refused with a reason, pods go on, and it ends by itself.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
+
+use e2e::{
+    host::{Host, SOON},
+    kernel::Process,
+    needs_root, pods, wait_for,
+    weather::{Ballast, Weather, small_filesystem},
+};
+use serde_json::Value;
+
+const RESOURCES: [&str; 2] = ["--resources", "cpus:64;mem:65536;disk:65536"];
+
+fn sleeper(id: &str) -> Value {
+    pods::pod(id, &[pods::shell_container("c", "exec sleep 1000")])
+}
+
+/// A daemon with the library, and a pod that nothing may touch.
+fn host_in_weather() -> (Host, Weather, BTreeSet<Process>) {
+    let mut host = Host::prepare("", &RESOURCES);
+    let weather = Weather::new(host.directory());
+    weather.clear();
+    for (name, value) in weather.environment() {
+        host.set_environment(name, value);
+    }
+    host.start_daemon();
+    host.launch(&sleeper("/bystander"));
+    let bystander = host.container_processes();
+    (host, weather, bystander)
+}
+
+/// Adds pods until one is refused with a 503 that names the reason; gives the ids that were acknowledged.
+fn add_until_refused(host: &Host, reason: &str) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for number in 0..300 {
+        let mut pod = sleeper(&format!("/new{number}"));
+        pod["scaling"]["instances"] = 0.into();
+        pod["labels"] = serde_json::json!({"bulk": "x".repeat(10_000)});
+        let answer = host.try_request("POST", "/v2/pods", Some(&pod)).unwrap();
+        match answer.status {
+            201 => acknowledged.push(format!("/new{number}")),
+            503 => {
+                assert!(answer.body.contains(reason), "{}", answer.body);
+                return acknowledged;
+            }
+            other => panic!("{other}: {}", answer.body),
+        }
+    }
+    panic!("nothing was refused");
+}
+
+fn conditions(host: &Host) -> String {
+    let info = host.request("GET", "/v2/info", None).json();
+    info["monopod"]["conditions"].to_string()
+}
+
+fn wait_for_condition(host: &Host, kind: &str, present: bool) {
+    wait_for(&format!("{kind}: {present}"), SOON, || {
+        (conditions(host).contains(kind) == present).then_some(())
+    });
+}
+
+fn check_known(host: &Host, ids: &[String]) {
+    for id in ids {
+        let answer = host.request("GET", &format!("/v2/pods{id}"), None);
+        assert_eq!(answer.status, 200, "{id} was acknowledged");
+    }
+}
+
+/// Works again without a restart, lost nothing, and after a power-cut of the process neither.
+fn check_recovered(host: &mut Host, acknowledged: &[String], bystander: &BTreeSet<Process>) {
+    wait_for_condition(host, "store_failing", false);
+    host.add(&sleeper("/afterwards"));
+    check_known(host, acknowledged);
+    host.kill_daemon();
+    host.start_daemon();
+    check_known(host, acknowledged);
+    host.wait_until_stable("/afterwards");
+    assert!(
+        bystander.is_subset(&host.container_processes()),
+        "a pod was touched"
+    );
+}
+
+#[test]
+fn a_full_disk_of_the_state_refuses_new_work_until_there_is_room() {
+    needs_root!();
+    let mut host = Host::prepare("", &RESOURCES);
+    small_filesystem(&host.state_dir(), 8192, 4096);
+    host.start_daemon();
+    host.launch(&sleeper("/bystander"));
+    let bystander = host.container_processes();
+    let ballast = Ballast::fill(&host.state_dir());
+    let acknowledged = add_until_refused(&host, "full");
+    wait_for_condition(&host, "store_failing", true);
+    assert_eq!(host.status("/bystander")["status"], "STABLE", "reads go on");
+    assert_eq!(host.container_processes(), bystander);
+    drop(ballast);
+    check_recovered(&mut host, &acknowledged, &bystander);
+}
+
+#[test]
+fn a_failed_sync_refuses_and_is_not_taken_for_stored() {
+    needs_root!();
+    let (mut host, weather, bystander) = host_in_weather();
+    for (call, effect) in [("fsync", "EIO"), ("pwrite", "EIO"), ("pwrite", "ENOSPC")] {
+        let rule = format!("{call} monopod.db 0 -1 {effect}");
+        let rules = [rule.as_str(), "fdatasync monopod.db 0 -1 EIO"];
+        weather.set(&rules[..if call == "fsync" { 2 } else { 1 }]);
+        let acknowledged = add_until_refused(&host, "failed to").len();
+        assert_eq!(acknowledged, 0, "{call}: a failed sync was acknowledged");
+        assert!(!weather.hits().is_empty());
+        wait_for_condition(&host, "store_failing", true);
+        weather.clear();
+        wait_for_condition(&host, "store_failing", false);
+    }
+    check_recovered(&mut host, &[], &bystander);
+}
+
+#[test]
+fn a_slow_disk_delays_the_answer_and_not_the_readers() {
+    needs_root!();
+    let (host, weather, _) = host_in_weather();
+    let rules = ["fsync", "fdatasync"].map(|call| format!("{call} monopod.db 0 1 delay:5000"));
+    weather.set(&rules.each_ref().map(String::as_str));
+    std::thread::scope(|scope| {
+        let began = Instant::now();
+        let writer = scope.spawn(|| host.add(&sleeper("/slow")));
+        wait_for("the disk to be slow", SOON, || {
+            (!weather.hits().is_empty()).then_some(())
+        });
+        let reading = Instant::now();
+        assert_eq!(host.status("/bystander")["status"], "STABLE");
+        assert!(
+            reading.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            reading.elapsed()
+        );
+        writer.join().unwrap();
+        assert!(began.elapsed() >= Duration::from_secs(5));
+    });
+    wait_for_condition(&host, "store_slow", true);
+}
+
+#[test]
+fn a_clock_that_is_put_back_or_forth_delays_nothing() {
+    needs_root!();
+    let (host, weather, bystander) = host_in_weather();
+    const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
+    for shift in [-YEAR_MS, 0, YEAR_MS, 0] {
+        weather.set(&[&format!("clock - 0 -1 shift:{shift}")]);
+        let before = host.container_processes();
+        // A new pod runs, and one that fails is launched again after its back-off.
+        host.launch(&sleeper("/timed"));
+        let first: Vec<_> = host
+            .container_processes()
+            .difference(&before)
+            .cloned()
+            .collect();
+        first.iter().for_each(Process::kill);
+        wait_for("the next run", SOON, || {
+            let now = host.container_processes();
+            let fresh = now
+                .difference(&before)
+                .any(|process| !first.contains(process));
+            fresh.then_some(())
+        });
+        host.remove("/timed");
+    }
+    assert!(bystander.is_subset(&host.container_processes()));
+}
+
+#[test]
+fn a_full_disk_of_the_sandbox_loses_output_and_says_how_much() {
+    needs_root!();
+    let mut host = Host::prepare("", &RESOURCES);
+    small_filesystem(&host.state_dir().join("sandboxes"), 4096, 4096);
+    host.start_daemon();
+    let script = "while :; do echo tick; sleep 0.05; done";
+    host.launch(&pods::pod("/talks", &[pods::shell_container("c", script)]));
+    host.wait_for_line("/talks", "c", |line| line == "tick");
+    let before = host.container_processes();
+    let ballast = Ballast::fill(&host.state_dir().join("sandboxes"));
+    let lost = "failed to write stdout";
+    wait_for("a loss", SOON, || {
+        executor_log(&host).contains(lost).then_some(())
+    });
+    drop(ballast);
+    let told = host.wait_for_line("/talks", "c", |line| line.starts_with("monopod: "));
+    assert!(
+        told.contains("bytes that were written here are lost"),
+        "{told}"
+    );
+    let init = |processes: &BTreeSet<Process>| processes.iter().next().cloned();
+    assert_eq!(
+        init(&host.container_processes()),
+        init(&before),
+        "the container went on"
+    );
+}
+
+fn executor_log(host: &Host) -> String {
+    let runs = fs::read_dir(host.run_dir().join("runs")).unwrap().flatten();
+    let log = |run: fs::DirEntry| fs::read_to_string(run.path().join("executor.log"));
+    runs.filter_map(|run| log(run).ok()).collect()
+}
+
+#[test]
+fn a_full_run_directory_loses_no_exit_status() {
+    needs_root!();
+    let mut host = Host::prepare("", &RESOURCES);
+    small_filesystem(&host.run_dir(), 2048, 4096);
+    host.start_daemon();
+    let mut pod = pods::pod("/ends", &[pods::shell_container("c", "sleep 1000")]);
+    pod["scheduling"]["backoff"]["maxLaunchDelay"] = 1.into();
+    host.launch(&pod);
+    let executors = host.executors();
+    host.kill_daemon();
+    let ballast = Ballast::fill(&host.run_dir());
+    host.container_processes().iter().for_each(Process::kill);
+    wait_for("the container's end", SOON, || {
+        host.container_processes().is_empty().then_some(())
+    });
+    // Nobody could be told, nothing could be written: the executor keeps it.
+    assert_eq!(host.executors(), executors);
+    drop(ballast);
+    host.start_daemon();
+    wait_for("how it ended", SOON, || {
+        let history = host.status("/ends")["terminationHistory"].to_string();
+        history.contains("Killed").then_some(())
+    });
+}
