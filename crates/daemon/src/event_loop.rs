@@ -253,7 +253,7 @@ impl<E: Executors> EventLoop<E> {
     }
 
     async fn commit(
-        &self,
+        &mut self,
         records: &[Record],
         durability: Durability,
         now: Timestamp,

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Mode, OFlags};
 use tokio::{
     io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWrite, AsyncWriteExt as _},
     task::spawn_blocking,
@@ -15,6 +16,21 @@ use crate::watch::DirectoryWatch;
 
 /// Bytes read at a time when looking backwards for lines.
 const BLOCK: u64 = 64 * 1024;
+
+/// Opens a file of a directory in which the container may write: what it put there instead, a link to a file of the
+/// host or a pipe without end, is not read.
+fn open_log(path: &Path) -> io::Result<std::fs::File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::RDONLY;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is not a regular file",
+        ))
+    }
+}
 
 /// A stream's file and the rotated ones before it, from a starting place.
 #[derive(Debug)]
@@ -29,10 +45,10 @@ impl LogFiles {
     /// Opens the files, and places the start `tail` lines before the end; at the beginning without `tail`.
     pub(crate) async fn open(path: PathBuf, tail: Option<usize>) -> io::Result<Self> {
         spawn_blocking(move || {
-            let current = std::fs::File::open(&path)?;
+            let current = open_log(&path)?;
             let mut files = vec![current];
             for number in 1.. {
-                match std::fs::File::open(rotated(&path, number)) {
+                match open_log(&rotated(&path, number)) {
                     Ok(file) => files.push(file),
                     Err(_) => break,
                 }
@@ -112,7 +128,9 @@ async fn copy_new(
         if rest < file.metadata().await?.len() {
             continue;
         }
-        file = tokio::fs::File::open(path).await?;
+        let path = path.to_owned();
+        let fresh = spawn_blocking(move || open_log(&path)).await;
+        file = tokio::fs::File::from_std(fresh.map_err(io::Error::other)??);
     }
 }
 
@@ -181,6 +199,28 @@ mod tests {
             .await
             .unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_container_put_in_the_place_of_its_log_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "of the host").unwrap();
+        let link = dir.path().join("stdout");
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        let pipe = dir.path().join("stderr");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        for path in [link, pipe] {
+            let opened = LogFiles::open(path.clone(), None).await;
+            assert!(opened.is_err(), "{}", path.display());
+        }
     }
 
     #[tokio::test]

@@ -94,6 +94,10 @@ impl<E: Executors> EventLoop<E> {
                     let _ = reply.send(Err(Refusal::NotStored { message }));
                 }
                 Message::Observed(event) => keep(&mut self.retry, event),
+                // The loop is alive, only the store is not.
+                Message::Turned(watcher) => {
+                    let _ = watcher.send(());
+                }
             }
         }
     }
@@ -120,10 +124,13 @@ impl<E: Executors> EventLoop<E> {
 
 /// An executor that connects anew repeats itself: what is held already is not held twice.
 fn keep(held: &mut Vec<Event>, event: Event) {
-    if let Event::Update(update) = &event
-        && held.iter().any(|other| matches!(other, Event::Update(other) if other.run == update.run && other.sequence == update.sequence))
-    {
-        return;
+    let same = |other: &Event| match (other, &event) {
+        (Event::Update(other), Event::Update(event)) => {
+            other.run == event.run && other.sequence == event.sequence
+        }
+        _ => false,
+    };
+    if !held.iter().any(same) {
+        held.push(event);
     }
-    held.push(event);
 }
