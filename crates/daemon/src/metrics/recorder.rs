@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use model::{id::RunId, state::InstanceStatus, update::RunOver};
+use model::{id::RunId, record::Record, state::InstanceStatus, update::RunOver};
 use scheduler::{Effect, Event, PodView, status};
 use store::Durability;
 
@@ -76,7 +76,7 @@ impl Recorder {
                 }
             }
             Effect::Kill { run, reason, .. } => self.runs.killed(*run, *reason),
-            Effect::Forget(instance) => self.runs.forgotten(instance.uuid),
+            Effect::Record(Record::InstanceGone(instance)) => self.runs.forgotten(instance.uuid),
             Effect::Record(_)
             | Effect::Release(_)
             | Effect::Acknowledge { .. }

@@ -43,8 +43,8 @@ pub use config::{Config, DEFAULT_CAPABILITIES};
 pub use error::{DestroyError, LaunchError, OpenError};
 pub(crate) use recovery::names_in;
 pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swept, Unknown};
-pub(crate) use removal::remove_tree;
 pub use remains::{CollectError, Moment, Remains};
+pub(crate) use removal::remove_tree;
 
 use self::{process::Identity, run_record::RunRecord};
 use crate::{
