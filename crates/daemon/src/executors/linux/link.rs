@@ -33,6 +33,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 const RECONNECT_AFTER_AT_MOST: Duration = Duration::from_secs(10);
 
+/// Where no inotify instance is to be had, an executor's socket is looked for this often.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 /// One executor, alive.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -81,8 +84,12 @@ impl Link {
                 Parted::Silent => return "the executor did not answer in time".to_owned(),
                 Parted::Lost(error) => {
                     warn!(run.id = %self.run, %error, "lost an executor's connection; connecting again");
-                    // Readable means gone, which connecting would find out as well.
-                    let _ = tokio::time::timeout(pause, self.pidfd.readable()).await;
+                    if tokio::time::timeout(pause, self.pidfd.readable())
+                        .await
+                        .is_ok()
+                    {
+                        return self.reap();
+                    }
                     pause = (pause * 2).min(RECONNECT_AFTER_AT_MOST);
                 }
             }
@@ -98,7 +105,8 @@ impl Link {
             Err(error) => return Err(Parted::Lost(error)),
         }
         let directory = socket.parent().unwrap_or(socket);
-        let watch = DirectoryWatch::new(directory).map_err(Parted::Lost)?;
+        // A host has few inotify instances, and others use them up: then the socket is looked for now and then.
+        let watch = DirectoryWatch::new(directory).ok();
         loop {
             match UnixStream::connect(socket).await {
                 Ok(stream) => return Ok(stream),
@@ -106,7 +114,7 @@ impl Link {
                 Err(error) => return Err(Parted::Lost(error)),
             }
             tokio::select! {
-                changed = watch.changed() => changed.map_err(Parted::Lost)?,
+                changed = next_change(watch.as_ref()) => changed.map_err(Parted::Lost)?,
                 _ = self.pidfd.readable() => return Err(Parted::Gone),
             }
         }
@@ -193,6 +201,17 @@ impl Link {
             Ok(None) | Err(_) => {
                 "the executor ended, how is not known: another daemon launched it".to_owned()
             }
+        }
+    }
+}
+
+/// Something changed in the directory, or, without a watch, some time has passed.
+async fn next_change(watch: Option<&DirectoryWatch>) -> io::Result<()> {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => {
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            Ok(())
         }
     }
 }
