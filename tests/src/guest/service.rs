@@ -36,8 +36,10 @@ for my $process (glob '/proc/[0-9]*') {
 /// What belongs to runs and instances, by name: their cgroups, directories and mounts.
 const OBJECTS: &str = r#"
 cd /sys/fs/cgroup/system.slice/monopod-pods.service/pods 2>/dev/null && for d in */; do [ "$d" = '*/' ] || echo "cgroup ${d%/}"; done
-for parent in /run/monopod/runs /var/lib/monopod/sandboxes; do
-    cd $parent 2>/dev/null && for d in *; do [ "$d" = '*' ] || echo "$parent $d"; done
+cd /run/monopod/runs 2>/dev/null && for d in *; do [ "$d" = '*' ] || echo "run $d"; done
+# A sandbox that says when its run ended waits for its collection.
+cd /var/lib/monopod/sandboxes 2>/dev/null && for d in */*; do
+    [ "$d" = '*/*' ] || [ -e "$d/ended.json" ] || echo "sandbox $d"
 done
 grep -oE ' /(run|var/lib)/monopod/[^ ]*' /proc/self/mountinfo | sed 's/^/mount/'
 true
