@@ -6,6 +6,7 @@ MONOPOD  := target/debug/monopod
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 LISTEN   ?= 127.0.0.1:8080
+N        ?= 20
 PACKAGES := build-essential pkg-config libseccomp-dev libelf-dev zlib1g-dev
 # The binary that end-to-end tests run; they would build one themselves.
 export MONOPOD_BIN := $(CURDIR)/$(MONOPOD)
@@ -15,7 +16,7 @@ NEXTEST  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 # Debian releases that `make vm-test` and `make soak` boot.
 GUESTS   ?= trixie bookworm
 
-.PHONY: run stop build test vm-test check e2e soak bench db docs packaged install uninstall deb deps
+.PHONY: run stop build test vm-test check e2e crash-test soak bench db docs packaged install uninstall deb deps
 
 # Builds, starts the daemon and launches an example pod.
 run: build
@@ -75,6 +76,10 @@ check: deps
 # Real pods only.
 e2e: build
 	$(CARGO) test --locked --workspace --test e2e --test chaos --no-fail-fast
+
+# Kills daemon and executors at random points of a random workload, N times.
+crash-test: build
+	MONOPOD_CHAOS_ROUNDS=$(N) $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
 
 # Long campaigns: MONOPOD_CHAOS_ROUNDS, MONOPOD_GUEST_RESTARTS, …_KILLS and …_CUTS say how long; a printed seed repeats them.
 soak: build $(GUESTS:%=guest-%)
