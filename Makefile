@@ -7,7 +7,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 LISTEN   ?= 127.0.0.1:8080
 N        ?= 20
-PACKAGES := build-essential pkg-config libseccomp-dev libelf-dev zlib1g-dev
+PACKAGES := build-essential pkg-config libseccomp-dev
 # The binary that end-to-end tests run; they would build one themselves.
 export MONOPOD_BIN := $(CURDIR)/$(MONOPOD)
 
