@@ -67,6 +67,7 @@ sub turn {
     for my $channel (keys %jobs) {
         my $job = $jobs{$channel};
         feed($job);
+        reap($job);
         my $got = listen_to($channel, $job);
         end_if_over($channel, $job, $got);
     }
@@ -173,10 +174,15 @@ sub listen_to {
     return $any;
 }
 
+# Comes before listening: what a command said in its last moment is there to be heard once its end is known.
+sub reap {
+    my ($job) = @_;
+    $job->{status} = $? if $job->{pid} && !defined $job->{status} && waitpid($job->{pid}, WNOHANG) == $job->{pid};
+}
+
 # It is over when it ended and all it said was passed on. A child that it left may keep its pipes open for ever.
 sub end_if_over {
     my ($channel, $job, $got) = @_;
-    $job->{status} = $? if $job->{pid} && !defined $job->{status} && waitpid($job->{pid}, WNOHANG) == $job->{pid};
     return if !defined $job->{status} || $got || length $to_host > $ENOUGH;
     return if !$job->{pid} && $job->{out};
     delete $jobs{$channel};
