@@ -111,27 +111,29 @@ DEB_VERSION ?=
 DEB_DIR     ?= target/debian
 BUILT       := target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/monopod
 UNITS       := monopod.service monopod-pods.service
+# Where what is to be installed is made ready.
+STAGE       ?= target/package
 SHARE       := $(DESTDIR)$(PREFIX)/share
 
-# The binary, and the completions it prints, in target/package.
+# The binary, and the completions it prints, in $(STAGE); packages take them from target/package.
 packaged: export MONOPOD_REVISION := $(shell git rev-parse --short HEAD 2>/dev/null)
 packaged:
 	$(if $(NO_BUILD),@:,$(MAKE) deps && $(CARGO) build --locked --workspace --bin monopod --profile $(PROFILE))
-	@mkdir -p target/package
-	@$(BUILT) completions bash >target/package/monopod.bash
-	@$(BUILT) completions zsh >target/package/_monopod
-	@$(BUILT) completions fish >target/package/monopod.fish
+	@mkdir -p $(STAGE)
+	@$(BUILT) completions bash >$(STAGE)/monopod.bash
+	@$(BUILT) completions zsh >$(STAGE)/_monopod
+	@$(BUILT) completions fish >$(STAGE)/monopod.fish
 
 # Binary, units, completions; the configuration only where there is none yet.
 install: packaged
 	install -D -m 0755 $(BUILT) $(DESTDIR)$(PREFIX)/bin/monopod
 	@install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	for unit in $(UNITS); do \
-	  sed 's|/usr/bin/monopod|$(PREFIX)/bin/monopod|' config/systemd/$$unit >target/package/$$unit && \
-	  install -m 0644 target/package/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
-	install -D -m 0644 target/package/monopod.bash $(SHARE)/bash-completion/completions/monopod
-	install -D -m 0644 target/package/_monopod $(SHARE)/zsh/site-functions/_monopod
-	install -D -m 0644 target/package/monopod.fish $(SHARE)/fish/vendor_completions.d/monopod.fish
+	  sed 's|/usr/bin/monopod|$(PREFIX)/bin/monopod|' config/systemd/$$unit >$(STAGE)/$$unit && \
+	  install -m 0644 $(STAGE)/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
+	install -D -m 0644 $(STAGE)/monopod.bash $(SHARE)/bash-completion/completions/monopod
+	install -D -m 0644 $(STAGE)/_monopod $(SHARE)/zsh/site-functions/_monopod
+	install -D -m 0644 $(STAGE)/monopod.fish $(SHARE)/fish/vendor_completions.d/monopod.fish
 	[ -e $(DESTDIR)/etc/monopod/monopod.toml ] || install -D -m 0644 config/monopod.toml $(DESTDIR)/etc/monopod/monopod.toml
 	@[ -n "$(DESTDIR)" ] || { getent group monopod >/dev/null || groupadd --system monopod; \
 	  [ ! -d /run/systemd/system ] || systemctl daemon-reload; \

@@ -12,10 +12,13 @@ use serde::{Deserialize, Serialize};
 /// older executor or daemon would misread.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// The oldest version that is still spoken, read and written.
+pub const OLDEST_VERSION: u32 = 1;
+
 /// One run, as the daemon asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
-    /// [`PROTOCOL_VERSION`] of the daemon.
+    /// The version in which it is written, and in which the executor keeps its journal.
     pub version: u32,
     /// The run.
     pub run: RunId,

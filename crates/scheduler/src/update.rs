@@ -81,7 +81,9 @@ impl Scheduler {
         self.refresh_condition(&pod, run.instance, turn.now);
         if !asked {
             let counted = counted || self.is_counted(&pod, run.instance);
-            if !counted && outcome != RunOutcome::HostRebooted {
+            let excused =
+                outcome == RunOutcome::HostRebooted || self.stopped_in_order(&pod, run.instance);
+            if !counted && !excused {
                 self.raise_backoff(&pod, run.instance, turn.now);
             }
             self.remember_termination(&pod, run.instance, turn.now);
@@ -131,6 +133,8 @@ impl Scheduler {
             let before = task.state;
             let (state, reason, message) = if asked {
                 killed(before)
+            } else if is_being_stopped(task) {
+                out_of_patience()
             } else if overdue {
                 unconfirmed(timeout)
             } else {
@@ -184,9 +188,32 @@ impl Scheduler {
         // Executors' clocks are this host's; a time before the launch could only come from a step of the clock.
         let at = at.max(instance.record.since);
         self.set_condition(pod, uuid, condition, at);
-        if counts && !self.ended_by_reboot(pod, uuid) {
+        let excused = self.ended_by_reboot(pod, uuid) || self.stopped_in_order(pod, uuid);
+        if counts && !excused {
             self.raise_backoff(pod, uuid, self.clock);
         }
+    }
+
+    /// Neither is a stop of all pods: their executors were asked to end by a signal, nobody here asked for it, and
+    /// nothing failed before.
+    fn stopped_in_order(&self, pod: &PodId, uuid: Uuid) -> bool {
+        let instance = &self.pod(pod).instances[&uuid];
+        let ended_well = |task: &TaskRecord| match task.state {
+            TaskState::Finished => true,
+            TaskState::Killed => task.reason == Some(Reason::ExecutorTerminated),
+            TaskState::Staging
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Killing
+            | TaskState::Failed
+            | TaskState::Error
+            | TaskState::Gone
+            | TaskState::Dropped => false,
+        };
+        let is_killed = |task: &TaskRecord| task.state == TaskState::Killed;
+        instance.kill_sent.is_none()
+            && instance.tasks.iter().all(ended_well)
+            && instance.tasks.iter().any(is_killed)
     }
 
     /// A restart of the host is no failure of the pod.
@@ -322,6 +349,17 @@ fn killed(before: TaskState) -> (TaskState, Reason, String) {
         Reason::KillRequested
     };
     (TaskState::Killed, reason, String::new())
+}
+
+/// Whether a task's executor was stopping it because a signal asked for that.
+fn is_being_stopped(task: &TaskRecord) -> bool {
+    task.state == TaskState::Killing && task.reason == Some(Reason::ExecutorTerminated)
+}
+
+/// The end of a task that was still stopping when its whole pod was killed.
+fn out_of_patience() -> (TaskState, Reason, String) {
+    let message = "killed, because it did not stop in time".to_owned();
+    (TaskState::Killed, Reason::ExecutorTerminated, message)
 }
 
 /// The end of a task of which nothing was heard in time.

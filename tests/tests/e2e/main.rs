@@ -15,6 +15,7 @@ mod recovery;
 mod resources;
 mod restart;
 mod unable;
+mod versions;
 mod weather;
 
 /// A file of this package.

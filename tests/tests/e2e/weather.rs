@@ -191,7 +191,18 @@ fn a_full_disk_of_the_sandbox_loses_output_and_says_how_much() {
     wait_for("a loss", SOON, || {
         executor_log(&host).contains(lost).then_some(())
     });
+    wait_for_condition(&host, "log_loss", true);
+    let told = conditions(&host);
+    assert!(
+        told.contains("pod /talks, container c (") && told.contains(" bytes lost)"),
+        "{told}"
+    );
+    // The next daemon hears of what goes on.
+    host.kill_daemon();
+    host.start_daemon();
+    wait_for_condition(&host, "log_loss", true);
     drop(ballast);
+    wait_for_condition(&host, "log_loss", false);
     let told = host.wait_for_line("/talks", "c", |line| line.starts_with("monopod: "));
     assert!(
         told.contains("bytes that were written here are lost"),
@@ -203,6 +214,11 @@ fn a_full_disk_of_the_sandbox_loses_output_and_says_how_much() {
         init(&before),
         "the container went on"
     );
+    // It is over with the run, too.
+    let _ballast = Ballast::fill(&host.state_dir().join("sandboxes"));
+    wait_for_condition(&host, "log_loss", true);
+    host.remove("/talks");
+    wait_for_condition(&host, "log_loss", false);
 }
 
 fn executor_log(host: &Host) -> String {

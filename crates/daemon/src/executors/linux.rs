@@ -5,6 +5,7 @@
 //! ends whatever is left in the run's cgroup, and only then tells the loop that the run is over.
 
 mod link;
+mod log_loss;
 
 use std::{
     collections::BTreeMap,
@@ -34,6 +35,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::log_loss::LogLosses;
 use super::Executors;
 use crate::{
     collection::{self, Leftover, Policy},
@@ -63,6 +65,7 @@ struct Shared {
     /// Commands to the task that follows each run.
     runs: Mutex<BTreeMap<RunId, mpsc::UnboundedSender<ToExecutor>>>,
     launches: Semaphore,
+    losses: Arc<LogLosses>,
     leftovers: std::sync::mpsc::Sender<Leftover>,
     tasks: TaskTracker,
 }
@@ -79,6 +82,7 @@ impl LinuxExecutors {
         // Unbounded, since the loop must not wait for a slow disk; each run adds one at its end.
         let (leftovers, receiver) = std::sync::mpsc::channel();
         let collected = Arc::clone(&containerizer);
+        let losses = LogLosses::new(Arc::clone(&containerizer), conditions.clone());
         spawn_blocking(move || collection::work(&collected, policy, &conditions, &receiver));
         Self(Arc::new(Shared {
             containerizer,
@@ -87,6 +91,7 @@ impl LinuxExecutors {
             adopted: AtomicUsize::new(0),
             runs: Mutex::default(),
             launches: Semaphore::new(PARALLEL_LAUNCHES),
+            losses: Arc::new(losses),
             leftovers,
             tasks: TaskTracker::new(),
         }))
@@ -192,7 +197,7 @@ impl Shared {
     ) {
         let (socket, pid) = (launched.socket.clone(), launched.pid);
         self.metrics.executors.inc();
-        let outcome = match link::Link::new(run, launched) {
+        let outcome = match link::Link::new(run, launched, Arc::clone(&self.losses)) {
             Ok(mut link) => link.follow(&socket, commands, &self.handle).await,
             Err(error) => format!("the executor cannot be watched: {error}"),
         };
@@ -257,6 +262,7 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&run);
+        self.losses.over(run);
         self.handle
             .observed(Event::RunOver(RunOver { run, outcome }))
             .await;

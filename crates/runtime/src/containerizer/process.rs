@@ -119,6 +119,25 @@ mod tests {
         assert_eq!(parse_start_ticks("7 (a"), None);
     }
 
+    /// See `tests/golden`; what it has more today is ignored by those who wrote that.
+    #[test]
+    fn an_identity_of_version_1_is_read_and_written() {
+        let recorded = include_str!("../../tests/golden/v1/executor.pid");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        fs::write(&path, recorded).unwrap();
+        let identity = Identity::recorded(&path).unwrap();
+        let boot = "0c7c2b11-2f7d-4f39-9a0e-6f7f3a1e5d1c".parse().unwrap();
+        let expected = Identity {
+            pid: 4242,
+            start_ticks: 123_456,
+            boot: Some(boot),
+        };
+        assert_eq!(identity, expected);
+        identity.record(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), recorded);
+    }
+
     #[test]
     fn another_process_of_the_same_id_is_not_taken_for_it() {
         let own = Identity::of(std::process::id().try_into().unwrap()).unwrap();

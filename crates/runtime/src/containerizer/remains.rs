@@ -131,9 +131,14 @@ impl Containerizer {
     pub fn latest_sandbox(&self, instance: Uuid, pod: &str) -> Option<RunId> {
         let runs = self.runs_with_sandboxes(instance).unwrap_or_default();
         let latest = runs.into_iter().max_by_key(|run| run.incarnation)?;
-        let bytes = fs::read(self.layout.sandbox(latest).join(OWNER)).ok()?;
+        (self.pod_of(latest)? == pod).then_some(latest)
+    }
+
+    /// The pod that a run's sandbox belongs to; `None` if that cannot be read.
+    pub fn pod_of(&self, run: RunId) -> Option<String> {
+        let bytes = fs::read(self.layout.sandbox(run).join(OWNER)).ok()?;
         let owner: Owner = serde_json::from_slice(&bytes).ok()?;
-        (owner.pod == pod).then_some(latest)
+        Some(owner.pod)
     }
 
     /// Removes the sandbox of a run that is over. Whatever is mounted in it is unmounted first; what cannot be

@@ -13,7 +13,8 @@ use rustix::{
 use serde::Deserialize;
 
 use crate::{
-    launch::{Launch, PROTOCOL_VERSION},
+    launch::Launch,
+    protocol::Versions,
     sys::{
         descriptors,
         fork::{SingleThreaded, clear_environment},
@@ -53,9 +54,10 @@ pub enum BirthError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The daemon is of another version.
+    /// The daemon's version is not spoken here.
     #[error(
-        "understand a launch message of version {found}; this executor has version {PROTOCOL_VERSION}"
+        "understand a launch message of version {found}; this executor knows {} to {}",
+        Versions::OURS.oldest, Versions::OURS.newest
     )]
     Version {
         /// The message's version.
@@ -126,7 +128,7 @@ fn read_launch() -> Result<Launch, BirthError> {
 fn parse(text: &[u8]) -> Result<Launch, BirthError> {
     let message = |source| BirthError::Message { source };
     let Versioned { version } = serde_json::from_slice(text).map_err(message)?;
-    if version != PROTOCOL_VERSION {
+    if !Versions::OURS.contain(version) {
         return Err(BirthError::Version { found: version });
     }
     serde_json::from_slice(text).map_err(message)
@@ -182,11 +184,11 @@ mod tests {
 
     #[test]
     fn messages_of_other_versions_and_cut_ones_are_refused() {
-        let future = br#"{"version":2,"a_member":"of the future"}"#;
-        assert!(matches!(
-            parse(future),
-            Err(BirthError::Version { found: 2 })
-        ));
+        for version in [0, Versions::OURS.newest + 1] {
+            let other = format!(r#"{{"version":{version},"a_member":"of another time"}}"#);
+            let parsed = parse(other.as_bytes());
+            assert!(matches!(parsed, Err(BirthError::Version { found }) if found == version));
+        }
         assert!(matches!(
             parse(b"{\"version\":1"),
             Err(BirthError::Message { .. })

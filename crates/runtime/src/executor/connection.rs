@@ -12,8 +12,7 @@ use model::id::RunId;
 
 use crate::{
     journal::Journal,
-    launch::PROTOCOL_VERSION,
-    protocol::{FromExecutor, LINE_LIMIT, ToExecutor},
+    protocol::{FromExecutor, LINE_LIMIT, NoCommonVersion, ToExecutor, Versions},
 };
 
 /// One daemon.
@@ -24,6 +23,8 @@ pub(super) struct Connection {
     outbox: Vec<u8>,
     /// The last update that was put into the outbox.
     told: u64,
+    /// The version that both sides speak, once the daemon has said hello.
+    spoken: Option<u32>,
 }
 
 /// What came in.
@@ -43,13 +44,29 @@ impl Connection {
             inbox: Vec::new(),
             outbox: Vec::new(),
             told: 0,
+            spoken: None,
         };
         connection.say(&FromExecutor::Hello {
-            version: PROTOCOL_VERSION,
+            version: Versions::OURS.newest,
+            oldest: Versions::OURS.oldest,
             run,
             pid: rustix::process::getpid().as_raw_nonzero().get(),
         });
         Ok(connection)
+    }
+
+    /// Takes up what the daemon's hello says it speaks.
+    ///
+    /// # Errors
+    /// That is nothing which is spoken here.
+    pub(super) fn greeted(&mut self, daemon: Versions) -> Result<(), NoCommonVersion> {
+        self.spoken = Some(Versions::OURS.agree(daemon)?);
+        Ok(())
+    }
+
+    /// Whether both sides know what they speak.
+    pub(super) const fn is_agreed(&self) -> bool {
+        self.spoken.is_some()
     }
 
     /// Puts a line into the outbox.
@@ -69,7 +86,8 @@ impl Connection {
     pub(super) fn flush(&mut self, journal: &Journal) -> io::Result<bool> {
         loop {
             if self.outbox.is_empty() {
-                let Some(update) = journal.next_after(self.told) else {
+                let next = journal.next_after(self.told);
+                let Some(update) = next.filter(|_| self.is_agreed()) else {
                     return Ok(false);
                 };
                 self.told = update.sequence;
@@ -122,6 +140,11 @@ mod tests {
 
     use super::*;
 
+    const HELLO: ToExecutor = ToExecutor::Hello {
+        version: 1,
+        oldest: 1,
+    };
+
     fn pair() -> (UnixStream, Connection) {
         let (daemon, executor) = UnixStream::pair().unwrap();
         let run = RunId {
@@ -139,7 +162,7 @@ mod tests {
             .unwrap();
         let heard = connection.hear();
         assert!(heard.open);
-        assert_eq!(heard.verbs, [ToExecutor::Hello { version: 1 }]);
+        assert_eq!(heard.verbs, [HELLO]);
         daemon
             .write_all(b"ledge\",\"sequence\":3}\n{\"verb\":\"dance\",\"to\":{\"a\":1}}\n")
             .unwrap();

@@ -54,6 +54,7 @@ mod birth;
 mod connection;
 mod departure;
 mod event_loop;
+mod loss;
 mod surroundings;
 mod vessel;
 mod wakeups;
@@ -69,7 +70,7 @@ use event_loop::{EventLoop, Means};
 use crate::{
     cgroup::{CgroupError, Cgroups},
     container::report::chain,
-    journal::{Journal, JournalError},
+    journal::{Header, Journal, JournalError},
     launch::Launch,
     layout::RunDir,
     pod::{Action, Event, Pod},
@@ -123,7 +124,11 @@ fn live(born: Born) -> Result<(), ExecutorError> {
         lock,
     } = born;
     let run_dir = RunDir(launch.run_dir.clone());
-    let journal = Journal::create(&run_dir.journal(), launch.run)
+    let header = Header {
+        version: launch.version,
+        run: launch.run,
+    };
+    let journal = Journal::create(&run_dir.journal(), header)
         .map_err(|source| ExecutorError::Journal { source })?;
     let cgroups = Cgroups::detect().map_err(|source| ExecutorError::Cgroups { source })?;
     let paths = launch.cgroups.clone();

@@ -20,6 +20,7 @@ use crate::{
         create::{self, Ends, Order},
         report::Reports,
     },
+    executor::loss::Losses,
     launch::LogLimits,
     stream::{Pump, StreamFile},
     sys::{fork, signals},
@@ -41,6 +42,8 @@ pub(super) struct Vessel {
     pub(super) stderr: Option<Pump>,
     /// What tells that its memory is used up, where somebody has to watch it.
     pub(super) memory: Option<MemoryWatch>,
+    /// What could not be kept of what it wrote.
+    pub(super) losses: Losses,
 }
 
 /// The kernel's notice on version 1 that memory is used up. It comes before the kernel kills, to every cgroup below the

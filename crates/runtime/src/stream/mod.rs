@@ -33,6 +33,15 @@ pub struct Stamp {
     pub sequence: u64,
 }
 
+/// What could not be kept of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Bytes lost so far.
+    pub bytes: u64,
+    /// Whether the last write failed, so that more may follow.
+    pub lasting: bool,
+}
+
 /// One stream's file, its rotated predecessors and its index.
 #[derive(Debug)]
 pub struct StreamFile {
@@ -73,7 +82,7 @@ impl StreamFile {
     /// Appends a chunk, rotating where a file is full; a line is kept whole where it can be.
     ///
     /// A disk that takes nothing loses the chunk, and never stops the container: the file tells of it once it can be
-    /// written again, see [`Self::lost_bytes`].
+    /// written again, see [`Self::loss`].
     pub fn append(&mut self, mut chunk: &[u8], stamp: Stamp) {
         while !chunk.is_empty() {
             let room = self.limits.file_bytes.saturating_sub(self.bytes);
@@ -95,9 +104,12 @@ impl StreamFile {
         }
     }
 
-    /// Bytes that could not be written so far.
-    pub const fn lost_bytes(&self) -> u64 {
-        self.lost_bytes
+    /// What could not be written so far.
+    pub const fn loss(&self) -> Loss {
+        Loss {
+            bytes: self.lost_bytes,
+            lasting: self.untold_bytes > 0,
+        }
     }
 
     fn write(&mut self, bytes: &[u8], stamp: Stamp) {
@@ -222,6 +234,11 @@ impl Pump {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
             ),
         }
+    }
+
+    /// What could not be kept so far.
+    pub const fn loss(&self) -> Loss {
+        self.file.loss()
     }
 
     /// Moves what is left after the container's end.
@@ -381,9 +398,11 @@ mod tests {
         let file = std::mem::replace(&mut stream.file, full);
         stream.append(b"lost\n", stamp(2));
         stream.append(b"lost, too\n", stamp(3));
+        let loss = |lasting| Loss { bytes: 15, lasting };
+        assert_eq!(stream.loss(), loss(true));
         stream.file = file;
         stream.append(b"after\n", stamp(4));
-        assert_eq!(stream.lost_bytes(), 15);
+        assert_eq!(stream.loss(), loss(false));
         let told = "before\n\nmonopod: 15 bytes that were written here are lost, the disk took none\nafter\n";
         assert_eq!(contents(dir.path()), [told]);
     }

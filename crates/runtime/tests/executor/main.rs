@@ -8,3 +8,4 @@ mod failure;
 mod isolation;
 mod life;
 mod support;
+mod versions;

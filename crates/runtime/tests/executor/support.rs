@@ -172,9 +172,15 @@ impl Bed {
 
     /// The same by shell words, in which `$0` is the binary.
     pub(crate) fn spawn_by(&self, words: &str) -> Run<'_> {
+        let message = serde_json::to_string(&self.launch).unwrap();
+        self.spawn_with(&message, words)
+    }
+
+    /// Spawns the executor with a launch message of any wording, which must ask for what [`Self::launch`] has.
+    pub(crate) fn spawn_with(&self, message: &str, words: &str) -> Run<'_> {
         self.make_cgroups();
         let launch = self.path("launch.json");
-        fs::write(&launch, serde_json::to_vec(&self.launch).unwrap()).unwrap();
+        fs::write(&launch, message).unwrap();
         let run_dir = RunDir(self.launch.run_dir.clone());
         // A descriptor that must not reach anybody, and what a service manager leaves behind.
         let script = format!(r#"exec 3<"$1" 4<>"$2" 9<"$1" && flock 4 && umask 077 && {words}"#);
@@ -246,17 +252,23 @@ impl Run<'_> {
 
     /// Connects as the daemon does, once the socket is there.
     pub(crate) fn connect(&mut self) {
-        let path = self.run_dir.socket();
-        let stream = wait_for("the executor's socket", || socket::connect(&path).ok());
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        self.connection = Some(BufReader::new(stream));
+        self.connection = Some(self.dial());
         self.say(&ToExecutor::Hello {
             version: PROTOCOL_VERSION,
+            oldest: PROTOCOL_VERSION,
         });
         let FromExecutor::Hello { run, pid, .. } = self.hear().unwrap() else {
             panic!("no hello");
         };
         assert_eq!((run, pid), (self.bed.launch.run, self.pid()));
+    }
+
+    /// A connection on which nothing was said yet.
+    pub(crate) fn dial(&self) -> BufReader<UnixStream> {
+        let path = self.run_dir.socket();
+        let stream = wait_for("the executor's socket", || socket::connect(&path).ok());
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        BufReader::new(stream)
     }
 
     pub(crate) fn say(&mut self, verb: &ToExecutor) {

@@ -60,7 +60,7 @@ fn an_exit_with_0_leaves_the_sibling_running() {
 #[test]
 fn ends_of_runs_and_what_follows() {
     type End = fn(&mut World);
-    let cases: [(&str, End, u64, Option<&str>); 5] = [
+    let cases: [(&str, End, u64, Option<&str>); 9] = [
         (
             "a failure",
             |world| world.runtime.exit(0, 0, 2, world.now),
@@ -81,6 +81,44 @@ fn ends_of_runs_and_what_follows() {
             |world| world.runtime.executor_dies(0),
             1000,
             Some("killed by signal 9"),
+        ),
+        (
+            "a stop of all pods",
+            |world| {
+                world.runtime.stop_in_order(0, true, world.now);
+                world.restart();
+            },
+            0,
+            Some("Command terminated with signal Terminated"),
+        ),
+        (
+            "a stop of all pods that had to be forced",
+            |world| {
+                world.runtime.stop_in_order(0, false, world.now);
+                world.restart();
+            },
+            0,
+            Some("killed, because it did not stop in time"),
+        ),
+        (
+            "a stop of all pods after a container had finished",
+            |world| {
+                world.runtime.exit(0, 0, 0, world.now);
+                world.runtime.stop_in_order(0, true, world.now);
+                world.restart();
+            },
+            0,
+            Some("Command exited with status 0"),
+        ),
+        (
+            "a failure before all pods were stopped",
+            |world| {
+                world.runtime.exit(0, 0, 2, world.now);
+                world.runtime.stop_in_order(0, true, world.now);
+                world.restart();
+            },
+            1000,
+            Some("Command exited with status 2"),
         ),
         (
             "the host's restart",

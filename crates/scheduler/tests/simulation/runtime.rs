@@ -177,6 +177,23 @@ impl Runtime {
         }
     }
 
+    /// The executor of the `index`-th living run is asked by a signal to stop its pod, and does so in time or is killed
+    /// half way, as when all pods are stopped.
+    pub(crate) fn stop_in_order(&mut self, index: usize, in_time: bool, now: Timestamp) {
+        let Some(run) = self.pick(index) else { return };
+        let reason = Some(Reason::ExecutorTerminated);
+        for name in run.in_state(TaskState::Running).collect::<Vec<_>>() {
+            run.report(&name, TaskState::Killing, reason, None, None, now);
+            if in_time {
+                let exit = Some(ExitStatus::Signaled(15));
+                run.report(&name, TaskState::Killed, reason, exit, None, now);
+            }
+        }
+        run.over = Some(RunOutcome::ExecutorDied {
+            message: "the executor died while the daemon was away".to_owned(),
+        });
+    }
+
     fn pick(&mut self, index: usize) -> Option<&mut Run> {
         let alive = self.alive();
         let run = alive.get(index % alive.len().max(1))?;

@@ -1,14 +1,13 @@
 //! The connection to one executor.
 
-use std::{io, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use model::id::RunId;
 use runtime::{
     containerizer::Launched,
-    launch::PROTOCOL_VERSION,
-    protocol::{FromExecutor, LINE_LIMIT, ToExecutor},
+    protocol::{FromExecutor, LINE_LIMIT, ToExecutor, Versions},
 };
-use rustix::process::{WaitId, WaitIdOptions};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal};
 use scheduler::Event;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, unix::AsyncFd},
@@ -18,8 +17,9 @@ use tokio::{
     },
     sync::mpsc,
 };
-use tracing::{debug, warn};
+use tracing::{debug, error, info, warn};
 
+use super::log_loss::LogLosses;
 use crate::{
     handle::Handle,
     watch::{DirectoryWatch, readiness},
@@ -41,6 +41,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 pub(super) struct Link {
     run: RunId,
     pidfd: AsyncFd<OwnedFd>,
+    losses: Arc<LogLosses>,
 }
 
 /// Why a connection ended.
@@ -51,13 +52,16 @@ enum Parted {
     Lost(io::Error),
     /// The executor's process is there, but does not answer.
     Silent,
+    /// The executor answers, but cannot be understood: why.
+    Foreign(String),
 }
 
 impl Link {
-    pub(super) fn new(run: RunId, launched: Launched) -> io::Result<Self> {
+    pub(super) fn new(run: RunId, launched: Launched, losses: Arc<LogLosses>) -> io::Result<Self> {
         Ok(Self {
             run,
             pidfd: readiness(launched.pidfd)?,
+            losses,
         })
     }
 
@@ -82,6 +86,14 @@ impl Link {
             match parted {
                 Parted::Gone => return self.reap(),
                 Parted::Silent => return "the executor did not answer in time".to_owned(),
+                Parted::Foreign(problem) => {
+                    error!(
+                        run.id = %self.run, error = problem,
+                        "an executor cannot be talked to; its pod is left running, and stopped by SIGTERM when it is to \
+                         end: nothing else is heard of it before a monopod that understands it is installed"
+                    );
+                    return self.outlast(&mut commands).await;
+                }
                 Parted::Lost(error) => {
                     warn!(run.id = %self.run, %error, "lost an executor's connection; connecting again");
                     if tokio::time::timeout(pause, self.pidfd.readable())
@@ -91,6 +103,23 @@ impl Link {
                         return self.reap();
                     }
                     pause = (pause * 2).min(RECONNECT_AFTER_AT_MOST);
+                }
+            }
+        }
+    }
+
+    /// Waits for the end of an executor that cannot be talked to. A signal needs no common language: an executor that
+    /// gets SIGTERM stops its pod.
+    async fn outlast(&self, commands: &mut mpsc::UnboundedReceiver<ToExecutor>) -> String {
+        loop {
+            tokio::select! {
+                _ = self.pidfd.readable() => return self.reap(),
+                Some(command) = commands.recv() => {
+                    if matches!(command, ToExecutor::Kill { .. }) {
+                        info!(run.id = %self.run, "asks an executor by SIGTERM to stop its pod");
+                        // One that has ended meanwhile needs not be asked.
+                        let _ = pidfd_send_signal(self.pidfd.get_ref(), Signal::TERM);
+                    }
                 }
             }
         }
@@ -129,27 +158,39 @@ impl Link {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
         let hello = ToExecutor::Hello {
-            version: PROTOCOL_VERSION,
+            version: Versions::OURS.newest,
+            oldest: Versions::OURS.oldest,
         };
         if let Err(error) = write(&mut writer, &hello).await {
             return self.gone_or_lost(error).await;
         }
         let mut line = Vec::new();
         let mut answered = false;
+        // Until then nothing is told: it would not be known how.
+        let mut agreed = false;
         let patience = tokio::time::sleep(ANSWERS_WITHIN);
         tokio::pin!(patience);
         loop {
             tokio::select! {
                 read = read_line(&mut reader, &mut line) => match read {
                     Ok(()) => {
+                        match self.hear(&line, handle).await {
+                            Ok(hello) => agreed |= hello,
+                            Err(problem) => return Parted::Foreign(problem),
+                        }
                         answered = true;
-                        self.hear(&line, handle).await;
                         line.clear();
                     }
                     Err(error) => return self.gone_or_lost(error).await,
                 },
-                () = &mut patience, if !answered => return Parted::Silent,
-                Some(command) = commands.recv() => {
+                () = &mut patience, if !agreed => {
+                    return if answered {
+                        Parted::Foreign("it says no hello".to_owned())
+                    } else {
+                        Parted::Silent
+                    };
+                }
+                Some(command) = commands.recv(), if agreed => {
                     if let Err(error) = write(&mut writer, &command).await {
                         return self.gone_or_lost(error).await;
                     }
@@ -166,7 +207,11 @@ impl Link {
         }
     }
 
-    async fn hear(&self, line: &[u8], handle: &Handle) {
+    /// Takes in a line; whether it was an acceptable hello.
+    ///
+    /// # Errors
+    /// A hello of an executor with which nothing can be spoken: why not.
+    async fn hear(&self, line: &[u8], handle: &Handle) -> Result<bool, String> {
         match serde_json::from_slice::<FromExecutor>(line) {
             Ok(FromExecutor::Update(update)) if update.run == self.run => {
                 handle.observed(Event::Update(update)).await;
@@ -174,8 +219,29 @@ impl Link {
             Ok(FromExecutor::Update(update)) => {
                 warn!(run.id = %self.run, told = %update.run, "an executor told of another run");
             }
-            Ok(FromExecutor::Hello { version, pid, .. }) => {
-                debug!(run.id = %self.run, protocol = version, process.id = pid, "an executor said hello");
+            Ok(FromExecutor::Hello {
+                version,
+                oldest,
+                pid,
+                ..
+            }) => {
+                let theirs = Versions {
+                    newest: version,
+                    oldest,
+                };
+                let spoken = Versions::OURS.agree(theirs);
+                let protocol = spoken.map_err(|error| format!("failed to {error}"))?;
+                debug!(run.id = %self.run, protocol, process.id = pid, "an executor said hello");
+                return Ok(true);
+            }
+            Ok(FromExecutor::LogLoss {
+                container,
+                lost_bytes,
+                lasting,
+            }) => {
+                self.losses
+                    .told(self.run, container, lost_bytes, lasting)
+                    .await;
             }
             Ok(FromExecutor::Unsupported) => {
                 warn!(run.id = %self.run, "an older executor did not know a command");
@@ -185,6 +251,7 @@ impl Link {
             }
             Err(error) => warn!(run.id = %self.run, %error, "an executor said something senseless"),
         }
+        Ok(false)
     }
 
     /// How the process ended, if it was this daemon's child.

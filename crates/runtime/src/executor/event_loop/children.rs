@@ -97,8 +97,10 @@ impl EventLoop {
         for pump in [&mut vessel.stdout, &mut vessel.stderr] {
             if let Some(mut pump) = pump.take() {
                 pump.drain(stamp);
+                vessel.losses.add(&pump);
             }
         }
+        self.look_for_losses(index);
         let limits = self.limits_reached(index);
         self.happened.push_back(Event::Ended {
             index,

@@ -7,7 +7,7 @@ use crate::{
     container::report::chain,
     executor::{connection::Connection, wakeups::Source},
     pod::Event,
-    protocol::{FromExecutor, ToExecutor},
+    protocol::{FromExecutor, ToExecutor, Versions},
 };
 
 impl EventLoop {
@@ -28,15 +28,44 @@ impl EventLoop {
         };
         let heard = connection.hear();
         for verb in heard.verbs {
-            self.obey(verb);
+            if let ToExecutor::Hello { version, oldest } = verb {
+                self.greeted(Versions {
+                    newest: version,
+                    oldest,
+                });
+            } else if self.connection.as_ref().is_some_and(Connection::is_agreed) {
+                self.obey(verb);
+            } else {
+                // Refused a moment ago, or no daemon.
+                self.connection = None;
+                return;
+            }
         }
         if !heard.open {
             self.connection = None;
         }
     }
 
-    pub(super) fn obey(&mut self, verb: ToExecutor) {
+    /// Serves a daemon that speaks what is spoken here, and leaves another one: the pod runs on.
+    fn greeted(&mut self, daemon: Versions) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match connection.greeted(daemon) {
+            Ok(()) => self.tell_of_losses(),
+            Err(error) => {
+                self.connection = None;
+                // Such a daemon may come back every few seconds.
+                if self.refused.replace(daemon) != Some(daemon) {
+                    eprintln!("a daemon is refused, the pod runs on: failed to {error}");
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, verb: ToExecutor) {
         match verb {
+            // Taken up before.
             ToExecutor::Hello { .. } => {}
             ToExecutor::Acknowledge { sequence } => {
                 if let Err(error) = self.means.journal.acknowledge(sequence) {

@@ -3,6 +3,7 @@
 mod children;
 mod daemon;
 mod deeds;
+mod losses;
 mod memory;
 
 use std::{
@@ -30,6 +31,7 @@ use crate::{
     journal::Journal,
     launch::Launch,
     pod::{Event, Moment, Plan, Pod},
+    protocol::Versions,
     stream::Stamp,
     sys::{fork::SingleThreaded, seccomp::Filter, signals},
 };
@@ -71,6 +73,8 @@ pub(super) struct EventLoop {
     began: Instant,
     finished: Option<Instant>,
     stamps: u64,
+    /// The last daemon that was refused for what it speaks.
+    refused: Option<Versions>,
 }
 
 impl EventLoop {
@@ -109,6 +113,7 @@ impl EventLoop {
             began,
             finished: None,
             stamps: 0,
+            refused: None,
         };
         this.perform(actions);
         Ok(this)
@@ -226,9 +231,12 @@ impl EventLoop {
         } else {
             &mut vessel.stderr
         };
-        if stream.as_mut().is_some_and(|pump| !pump.turn(stamp)) {
-            *stream = None;
+        if stream.as_mut().is_some_and(|pump| !pump.turn(stamp))
+            && let Some(ended) = stream.take()
+        {
+            vessel.losses.add(&ended);
         }
+        self.look_for_losses(index);
     }
 
     fn stamp(&mut self) -> Stamp {
