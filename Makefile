@@ -77,7 +77,7 @@ check: deps
 e2e: build
 	$(CARGO) test --locked --workspace --test e2e --test chaos --no-fail-fast
 
-# Kills daemon and executors at random points of a random workload, N times.
+# Kills daemon and executors at random points of a random workload while store and launches fail, N times.
 crash-test: build
 	MONOPOD_CHAOS_ROUNDS=$(N) $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
 

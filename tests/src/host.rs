@@ -1,10 +1,12 @@
 //! One daemon and everything that belongs to it.
 
+mod remains;
+
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -198,20 +200,23 @@ impl Host {
 
     /// Waits until the daemon answers.
     pub fn wait_until_ready(&mut self) {
+        if let Some(status) = self.wait_until_ready_or_ended() {
+            self.daemon = None;
+            panic!("the daemon ended ({status}):\n{}", self.log_tail());
+        }
+    }
+
+    /// Waits until the daemon answers, or has ended: then tells how.
+    pub fn wait_until_ready_or_ended(&mut self) -> Option<ExitStatus> {
         let socket = self.socket();
         let deadline = Instant::now() + SOON;
         loop {
             if http::request(&socket, "GET", "/ping", None).is_ok_and(|answer| answer.status == 200)
             {
-                return;
+                return None;
             }
-            let ended = self
-                .daemon
-                .as_mut()
-                .and_then(|daemon| daemon.try_wait().unwrap());
-            if let Some(status) = ended {
-                self.daemon = None;
-                panic!("the daemon ended ({status}):\n{}", self.log_tail());
+            if let Some(status) = self.daemon_end() {
+                return Some(status);
             }
             assert!(
                 Instant::now() < deadline,
@@ -220,6 +225,12 @@ impl Host {
             );
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// How the daemon ended, if it did by itself.
+    pub fn daemon_end(&mut self) -> Option<ExitStatus> {
+        let daemon = self.daemon.as_mut()?;
+        daemon.try_wait().unwrap()
     }
 
     /// Kills the daemon with SIGKILL.
@@ -474,140 +485,6 @@ impl Host {
             .filter(Process::is_executor)
             .collect()
     }
-
-    /// Waits until no process, mount, cgroup or run directory of any pod is left, and every sandbox may be collected.
-    #[track_caller]
-    pub fn wait_until_clean(&self) {
-        let deadline = Instant::now() + SOON;
-        loop {
-            let left = self.leftovers(&BTreeSet::new());
-            if left.is_empty() {
-                return;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "left over: {left:#?}\n{}",
-                self.log_tail()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Everything that belongs to no instance of `known` (uuids): processes, cgroups, run directories, sandboxes that
-    /// are not marked for collection; and mounts that the host can see.
-    pub fn leftovers(&self, known: &BTreeSet<String>) -> Vec<String> {
-        let is_known = |name: &str| known.iter().any(|uuid| name.starts_with(uuid.as_str()));
-        let processes = self
-            .processes()
-            .into_iter()
-            .filter(|process| process.cgroup.contains('/') && !is_known(process.run()));
-        let mut left: Vec<_> = processes
-            .map(|process| format!("process {process:?}"))
-            .collect();
-        let ours = |name: &str| name == "leaving" || name == "keeper";
-        let cgroups = kernel::child_cgroups(&self.cgroup_parent).into_keys();
-        left.extend(
-            cgroups
-                .filter(|name| !ours(name) && !is_known(name))
-                .map(|name| format!("cgroup {name}")),
-        );
-        for name in names_in(&self.run_dir().join("runs")) {
-            if !is_known(&name) {
-                left.push(format!("run directory {name}"));
-            }
-        }
-        let sandboxes = self.state_dir().join("sandboxes");
-        for name in names_in(&sandboxes) {
-            let runs = names_in(&sandboxes.join(&name));
-            // One that is marked stays until it is collected.
-            let unmarked =
-                |run: &String| !sandboxes.join(&name).join(run).join("ended.json").exists();
-            if !is_known(&name) && runs.iter().any(unmarked) {
-                left.push(format!("sandbox {name}, not marked for collection"));
-            }
-        }
-        let mounts = kernel::mounts_below(&self.directory);
-        left.extend(
-            mounts
-                .into_iter()
-                .map(|path| format!("mount {}", path.display())),
-        );
-        left
-    }
-
-    fn remove_pods(&self) {
-        let Ok(answer) = self.try_request("GET", "/v2/pods", None) else {
-            return;
-        };
-        for pod in answer.json().as_array().into_iter().flatten() {
-            let id = pod["id"].as_str().unwrap_or_default();
-            let _ = self.try_request("DELETE", &format!("/v2/pods{id}?force=true"), None);
-        }
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < deadline && !self.container_processes().is_empty() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn kill_leftovers(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            let processes = self.processes();
-            if processes.is_empty() || Instant::now() > deadline {
-                return;
-            }
-            processes.iter().for_each(Process::kill);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Processes that ended keep their cgroups busy until somebody has reaped them.
-    fn remove_cgroups(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while !kernel::remove_cgroups(&self.cgroup_parent) {
-            if Instant::now() > deadline {
-                eprintln!("cgroups {} are left: they are busy", self.name);
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Removes the directory unless something is still mounted below it, which removal would reach through.
-    fn remove_directory(&self) {
-        for mount in kernel::mounts_below(&self.directory).iter().rev() {
-            let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
-        }
-        if kernel::mounts_below(&self.directory).is_empty() {
-            let _ = fs::remove_dir_all(&self.directory);
-        } else {
-            eprintln!(
-                "{} is left: something is mounted below it",
-                self.directory.display()
-            );
-        }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the daemon's log ends:\n{}", self.log_tail());
-        }
-        if self.daemon.is_some() {
-            self.remove_pods();
-        }
-        self.stop_daemon();
-        self.kill_leftovers();
-        self.remove_cgroups();
-        self.remove_directory();
-    }
-}
-
-fn names_in(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-    entries.map(name).collect()
 }
 
 /// Whether the pod is stable and has exactly the instances it should, all running.

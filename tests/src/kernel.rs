@@ -39,10 +39,15 @@ impl Process {
 
     /// Sends SIGKILL; nothing happens if it is gone.
     pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Sends a signal; nothing happens if it is gone.
+    pub fn signal(&self, signal: Signal) {
         if start_time(self.pid) == Some(self.start_time)
             && let Some(pid) = Pid::from_raw(self.pid)
         {
-            let _ = kill_process(pid, Signal::KILL);
+            let _ = kill_process(pid, signal);
         }
     }
 }

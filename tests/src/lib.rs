@@ -4,7 +4,7 @@
 //! whatever a test made is gone when its `Host` is dropped, even after a panic.
 //!
 //! The binary is the one that `MONOPOD_BIN` names, or is built beside the tests. `MONOPOD_TEST_STRICT=1` turns
-//! skipped tests into failures.
+//! skipped tests into failures. `MONOPOD_TEST_LOGS` is a directory that keeps the daemon's log of a test that failed.
 #![expect(clippy::unwrap_used, reason = "a harness ends its test by a panic")]
 
 pub mod binary;

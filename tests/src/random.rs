@@ -23,6 +23,11 @@ impl Random {
         self.0 % limit
     }
 
+    /// Another sequence, for a thread of its own.
+    pub fn fork(&mut self) -> Self {
+        Self(self.below(u64::MAX).max(1))
+    }
+
     /// One of the choices.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]

@@ -4,8 +4,9 @@
  *
  *     CALL PATH SKIP COUNT EFFECT
  *
- * CALL    open, write, pwrite, ftruncate, fsync, fdatasync, rename, unlink, mkdir or clock
- * PATH    a part of the file's path; - for any. For clock it does not count.
+ * CALL    open, write, pread, pwrite, ftruncate, fsync, fdatasync, rename, unlink, mkdir, rmdir, chmod, spawn, accept
+ *         or clock
+ * PATH    a part of the file's path (of the program's for spawn); - for any. For accept and clock it does not count.
  * SKIP    so many matching calls pass before
  * COUNT   so many are hit; -1 for all that come
  * EFFECT  ENOSPC, EIO, EROFS, EMFILE, ENFILE, EAGAIN, ENOMEM or EINTR: the call fails with it
@@ -22,10 +23,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -201,6 +204,18 @@ ssize_t write(int fd, const void *bytes, size_t length)
 	return real(fd, bytes, length);
 }
 
+ssize_t pread64(int fd, void *bytes, size_t length, off64_t offset)
+{
+	REAL(ssize_t, "pread64", int, void *, size_t, off64_t);
+	FAIL(befall_fd("pread", fd));
+	return real(fd, bytes, length, offset);
+}
+
+ssize_t pread(int fd, void *bytes, size_t length, off_t offset)
+{
+	return pread64(fd, bytes, length, offset);
+}
+
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset)
 {
 	REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t);
@@ -244,6 +259,37 @@ int mkdir(const char *path, mode_t mode)
 	REAL(int, "mkdir", const char *, mode_t);
 	FAIL(befall("mkdir", path));
 	return real(path, mode);
+}
+
+int rmdir(const char *path)
+{
+	REAL(int, "rmdir", const char *);
+	FAIL(befall("rmdir", path));
+	return real(path);
+}
+
+int chmod(const char *path, mode_t mode)
+{
+	REAL(int, "chmod", const char *, mode_t);
+	FAIL(befall("chmod", path));
+	return real(path, mode);
+}
+
+/* Gives the error number itself. */
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+		const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
+{
+	REAL(int, "posix_spawn", pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+	     char *const[], char *const[]);
+	int error = befall("spawn", path);
+	return error ? error : real(pid, path, actions, attributes, arguments, environment);
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+	REAL(int, "accept4", int, struct sockaddr *, socklen_t *, int);
+	FAIL(befall("accept", ""));
+	return real(fd, address, length, flags);
 }
 
 static mode_t mode_of(int flags, va_list *rest)

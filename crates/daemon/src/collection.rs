@@ -81,6 +81,8 @@ pub(crate) struct Collector {
     remains: BTreeMap<RunId, Moment>,
     /// Those that could not be removed; tried again at the next look at the disk.
     stuck: BTreeSet<RunId>,
+    /// Runs that are over of which something that should have gone at once is still there; tried again likewise.
+    unfinished: BTreeSet<RunId>,
 }
 
 impl Collector {
@@ -89,6 +91,7 @@ impl Collector {
             policy,
             remains: BTreeMap::new(),
             stuck: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
         }
     }
 
@@ -134,6 +137,12 @@ impl Collector {
         ages.max_by_key(|(age, run)| (*age, std::cmp::Reverse(*run)))
     }
 
+    /// How many runs something is left of that should be gone, and one of them.
+    fn left_behind(&self) -> Option<(usize, RunId)> {
+        let first = self.stuck.first().or(self.unfinished.first())?;
+        Some((self.stuck.len() + self.unfinished.len(), *first))
+    }
+
     fn gone(&mut self, run: RunId) {
         self.remains.remove(&run);
     }
@@ -164,33 +173,46 @@ pub(crate) fn work(
         );
     }
     let mut look_at = Instant::now();
+    let mut try_again_at = look_at + policy.watch_interval;
     loop {
         let wait = look_at.saturating_duration_since(Instant::now());
         match leftovers.recv_timeout(wait) {
             Ok(Leftover::Found(found)) => found.into_iter().for_each(|one| collector.add(one)),
             Ok(Leftover::Run(run)) => conclude(containerizer, &mut collector, run),
-            Err(RecvTimeoutError::Timeout) => collector.stuck.clear(),
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        look_at = Instant::now() + collect(containerizer, conditions, &mut collector);
+        if Instant::now() >= try_again_at {
+            collector.stuck.clear();
+            for run in std::mem::take(&mut collector.unfinished) {
+                conclude(containerizer, &mut collector, run);
+            }
+            try_again_at = Instant::now() + policy.watch_interval;
+        }
+        let next = Instant::now() + collect(containerizer, conditions, &mut collector);
+        look_at = next.min(try_again_at);
     }
 }
 
-/// Ends what is left of a run, and takes its sandbox over.
+/// Ends what is left of a run, and takes its sandbox over. What fails is tried again later.
 fn conclude(containerizer: &Containerizer, collector: &mut Collector, run: RunId) {
     if let Err(error) = containerizer.destroy(run) {
         let error = chain(&error);
-        warn!(run.id = %run, error, "failed to remove what a run left; the next start tries again");
+        warn!(run.id = %run, error, "failed to remove what a run left; tried again later");
+        collector.unfinished.insert(run);
         return;
     }
-    let ended = match Moment::now(clock::now()) {
-        Ok(ended) => ended,
-        Err(error) => return warn!(run.id = %run, %error, "failed to read the boot's id"),
-    };
-    if let Err(error) = containerizer.mark_ended(run, &ended) {
-        warn!(run.id = %run, %error, "failed to note when a run ended; the next start counts anew");
+    let marked = Moment::now(clock::now()).and_then(|ended| {
+        containerizer.mark_ended(run, &ended)?;
+        Ok(ended)
+    });
+    match marked {
+        Ok(ended) => collector.add(Remains { run, ended }),
+        Err(error) => {
+            warn!(run.id = %run, %error, "failed to note when a run ended; tried again later");
+            collector.unfinished.insert(run);
+        }
     }
-    collector.add(Remains { run, ended });
 }
 
 /// Collects what is due; says after which time to look again.
@@ -261,10 +283,9 @@ fn tell(
             conditions.clear(kind);
         }
     }
-    if let Some(run) = collector.stuck.first() {
-        let count = collector.stuck.len();
+    if let Some((count, run)) = collector.left_behind() {
         let text = format!(
-            "{count} sandboxes cannot be removed, that of run {run} among them; the log says why"
+            "what {count} runs left cannot be removed, that of run {run} among them; the log says why"
         );
         conditions.raise(Kind::CollectionFailing, text, clock::now());
     } else {

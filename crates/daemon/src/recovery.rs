@@ -180,6 +180,10 @@ pub(crate) async fn sweep(
         let swept = containerizer.remove(unknown, &now);
         tell(&swept);
         executors.collect(swept.remains);
+        swept
+            .unfinished
+            .into_iter()
+            .for_each(|run| executors.discard(run));
     });
     if tokio::time::timeout(SWEEP_PATIENCE, removal).await.is_err() {
         info!("what nobody knows is still being removed");
@@ -195,6 +199,9 @@ fn tell(swept: &Swept) {
         info!(cgroup = path, "removed a cgroup that nobody knows");
     }
     for failure in &swept.failures {
-        warn!(error = chain(failure), "failed to remove what nobody knows");
+        warn!(
+            error = chain(failure),
+            "failed to remove what nobody knows; tried again"
+        );
     }
 }

@@ -20,9 +20,10 @@ fn sleeper(id: &str) -> Value {
     pods::pod(id, &[pods::shell_container("c", "exec sleep 1000")])
 }
 
-/// A daemon with the library, and a pod that nothing may touch.
+/// A daemon with the library, and a pod that nothing may touch. What cannot be removed is tried again each second.
 fn host_in_weather() -> (Host, Weather, BTreeSet<Process>) {
-    let mut host = Host::prepare("", &RESOURCES);
+    let config = "[collection]\ndisk_watch_interval_seconds = 1\n";
+    let mut host = Host::prepare(config, &RESOURCES);
     let weather = Weather::new(host.directory());
     weather.clear();
     for (name, value) in weather.environment() {
@@ -173,6 +174,56 @@ fn a_clock_that_is_put_back_or_forth_delays_nothing() {
         host.remove("/timed");
     }
     assert!(bystander.is_subset(&host.container_processes()));
+}
+
+/// The runs whose executors live.
+fn runs(host: &Host) -> BTreeSet<String> {
+    let executors = host.executors();
+    executors.iter().map(|one| one.run().to_owned()).collect()
+}
+
+#[test]
+fn what_cannot_be_removed_goes_later_without_a_restart() {
+    needs_root!();
+    let (host, weather, _) = host_in_weather();
+    let directory = host.run_dir().join("runs/").display().to_string();
+    let mark = format!("{}/sandboxes", host.state_dir().display());
+    for rule in [
+        format!("rmdir {directory} 0 -1 EIO"),
+        format!("rename {mark} 0 -1 ENOSPC"),
+    ] {
+        host.launch(&sleeper("/goes"));
+        weather.set(&[&rule]);
+        host.remove("/goes");
+        wait_for_condition(&host, "collection_failing", true);
+        weather.clear();
+        wait_for_condition(&host, "collection_failing", false);
+        wait_for("nothing to be left", SOON, || {
+            let left = host.leftovers(&runs(&host));
+            left.is_empty().then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_start_without_free_descriptors_takes_no_running_pod_for_dead() {
+    needs_root!();
+    let (mut host, weather, bystander) = host_in_weather();
+    for file in ["/run.lock", "/executor.pid"] {
+        host.kill_daemon();
+        weather.set(&[&format!("open {file} 0 3 EMFILE")]);
+        host.start_daemon();
+        wait_for("the weather to be felt", SOON, || {
+            let felt = weather.hits().iter().any(|hit| hit.ends_with(file));
+            felt.then_some(())
+        });
+        weather.clear();
+        host.wait_until_stable("/bystander");
+        assert_eq!(host.container_processes(), bystander, "{file}");
+        // It is heard and obeyed, too.
+        host.launch(&sleeper("/afterwards"));
+        host.remove("/afterwards");
+    }
 }
 
 #[test]

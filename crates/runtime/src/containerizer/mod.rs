@@ -234,10 +234,10 @@ impl Containerizer {
     pub fn end(&self, run: RunId) -> Result<(), DestroyError> {
         let deadline = Instant::now() + END_PATIENCE;
         let (dir, cgroup) = (self.run_dir(run), self.cgroup_of(run));
-        let executor = Identity::recorded(&identity_file(&dir)).and_then(Identity::open);
-        // First, so that one that was spawned just now does not join the cgroup while it is removed.
-        executor.iter().for_each(process::kill);
         loop {
+            let executor = Identity::recorded(&identity_file(&dir)).and_then(Identity::open);
+            // First, so that one that was spawned just now does not join the cgroup while it is removed.
+            executor.iter().for_each(process::kill);
             self.cgroups.destroy(&cgroup, deadline)?;
             if let Some(pidfd) = &executor {
                 process::reap(pidfd, deadline);

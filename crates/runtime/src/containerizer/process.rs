@@ -9,6 +9,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{
         Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
     },
@@ -32,15 +33,28 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Reads who a process is; `None` if it is gone.
+    /// Reads who a process is; `None` if it is gone, or cannot be looked at.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let start_ticks = parse_start_ticks(&stat)?;
-        Some(Self {
+        Self::read(pid).ok().flatten()
+    }
+
+    /// Reads who a process is; `None` if it is gone.
+    ///
+    /// # Errors
+    /// It cannot be looked at, as where no descriptor is free: nothing is known of it then.
+    fn read(pid: i32) -> io::Result<Option<Self>> {
+        let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(stat) => stat,
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let start_ticks = parse_start_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
+        let boot = boot::id().ok();
+        Ok(Some(Self {
             pid,
             start_ticks,
-            boot: boot::id().ok(),
-        })
+            boot,
+        }))
     }
 
     /// Reads what [`Identity::record`] wrote; `None` if it did not, or not wholly.
@@ -57,18 +71,40 @@ impl Identity {
 
     /// Whether the process is there, ended and not yet waited for included.
     pub(crate) fn is_alive(self) -> bool {
-        Self::of(self.pid).is_some_and(|found| {
-            found.start_ticks == self.start_ticks
-                && (self.boot.is_none() || self.boot == found.boot)
-        })
+        Self::of(self.pid).is_some_and(|found| self.is(found))
+    }
+
+    fn is(self, found: Self) -> bool {
+        found.start_ticks == self.start_ticks && (self.boot.is_none() || self.boot == found.boot)
     }
 
     /// The process, if it is still the same one.
     pub(crate) fn open(self) -> Option<OwnedFd> {
-        let pid = Pid::from_raw(self.pid)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        self.is_alive().then_some(pidfd)
+        self.look().ok().flatten()
     }
+
+    /// The process, if it is still the same one; `None` if it is gone.
+    ///
+    /// # Errors
+    /// It cannot be looked at, as where no descriptor is free: nothing is known of it then.
+    pub(crate) fn look(self) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(None);
+        };
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        let same = Self::read(self.pid)?.is_some_and(|found| self.is(found));
+        Ok(same.then_some(pidfd))
+    }
+}
+
+/// A process ends before its file is opened, or after.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || Errno::from_io_error(error).is_some_and(|errno| errno == Errno::SRCH)
 }
 
 /// Field 22 counts behind the command's closing parenthesis; the command itself may contain anything.

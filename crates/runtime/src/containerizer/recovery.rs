@@ -8,6 +8,7 @@ use std::{
 };
 
 use model::id::RunId;
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{
@@ -81,6 +82,8 @@ pub struct Swept {
     pub cgroups: Vec<String>,
     /// Sandboxes of all runs that are over; they stay until they are collected.
     pub remains: Vec<Remains>,
+    /// Runs of which something is still there: to be destroyed and marked again.
+    pub unfinished: BTreeSet<RunId>,
     /// What is still there.
     pub failures: Vec<SweepFailure>,
 }
@@ -172,13 +175,23 @@ impl Containerizer {
         for run in unknown.runs {
             match self.destroy(run) {
                 Ok(()) => swept.runs.push(run),
-                Err(source) => swept.failures.push(SweepFailure::Run { run, source }),
+                Err(source) => {
+                    swept.unfinished.insert(run);
+                    swept.failures.push(SweepFailure::Run { run, source });
+                }
             }
         }
         for path in unknown.cgroups {
             match self.cgroups.destroy(&path, Instant::now() + END_PATIENCE) {
                 Ok(()) => swept.cgroups.push(path),
-                Err(source) => swept.failures.push(SweepFailure::Cgroup { path, source }),
+                Err(source) => {
+                    let run = path
+                        .rsplit('/')
+                        .next()
+                        .and_then(|name| name.parse::<RunId>().ok());
+                    swept.unfinished.extend(run);
+                    swept.failures.push(SweepFailure::Cgroup { path, source });
+                }
             }
         }
         for run in unknown.sandboxes {
@@ -186,10 +199,13 @@ impl Containerizer {
                 // Something of it may still run.
                 _ if self.run_dir(run).path().exists() => {}
                 Ok(remains) => swept.remains.push(remains),
-                Err(source) => swept.failures.push(SweepFailure::Directory {
-                    path: self.layout.sandbox(run),
-                    source,
-                }),
+                Err(source) => {
+                    let path = self.layout.sandbox(run);
+                    swept.unfinished.insert(run);
+                    swept
+                        .failures
+                        .push(SweepFailure::Directory { path, source });
+                }
             }
         }
         swept
@@ -203,7 +219,8 @@ impl Containerizer {
             if let Sight::Seen(launched) = sight {
                 return Some(launched);
             }
-            let held = lock::is_held(&self.run_dir(run).lock()).unwrap_or(false);
+            // A lock that cannot be looked at tells nothing: it is looked at again.
+            let held = lock::is_held(&self.run_dir(run).lock()).unwrap_or(true);
             if matches!(sight, Sight::Gone) || !held || Instant::now() >= deadline {
                 return None;
             }
@@ -219,13 +236,15 @@ impl Containerizer {
         let Some(identity) = recorded.or_else(|| self.executor_in_cgroup(run)) else {
             return Sight::NotYet;
         };
-        match identity.open() {
-            Some(pidfd) => Sight::Seen(Launched {
+        match identity.look() {
+            Ok(Some(pidfd)) => Sight::Seen(Launched {
                 pid: identity.pid,
                 pidfd,
                 socket: dir.socket(),
             }),
-            None => Sight::Gone,
+            Ok(None) => Sight::Gone,
+            // A shortage of descriptors is no death: it is looked for again.
+            Err(_) => Sight::NotYet,
         }
     }
 
@@ -253,6 +272,8 @@ impl Containerizer {
             },
             Ok(false) if journal::salvage(&dir.journal(), run).is_some() => FoundState::Over,
             Ok(false) => FoundState::NotStarted,
+            // Not to be seen now; looked at again by itself.
+            Err(source) if is_shortage(&source) => FoundState::Hidden,
             Err(source) => FoundState::Damaged { source },
         }
     }
@@ -313,6 +334,15 @@ enum Sight {
     NotYet,
     /// It was there and has ended.
     Gone,
+}
+
+/// The daemon or the host is out of something: that tells nothing of what could not be looked at.
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)
+    )
 }
 
 /// Names in a directory, ordered; none if it is not there. Names that are no text are nobody's here.

@@ -20,6 +20,7 @@ mod podman;
 mod processes;
 mod report;
 mod round;
+mod scale;
 mod workload;
 
 use std::{io::Write as _, process::ExitCode, sync::OnceLock};
@@ -51,13 +52,26 @@ fn run(options: &Options) -> anyhow::Result<()> {
     );
     sweep_at_the_end()?;
     let place = PLACE.get_or_init(Place::choose);
-    let result = place.prepare().and_then(|()| compete(options, place));
+    let result = place.prepare().and_then(|()| {
+        let contest = compete(options, place)?;
+        let scale = (options.scale > 0).then(|| scale::measure(place, options));
+        Ok((contest, scale.transpose()?))
+    });
     place.sweep();
-    let (machine, samples) = result?;
+    let ((machine, samples), scale) = result?;
     let mut out = std::io::stdout().lock();
-    write!(out, "{}", report::table(&machine, &samples, options)).context("print the table")?;
+    let scale_table = scale.as_ref().map(scale::Scale::table);
+    let tables = [
+        (options.rounds > 0).then(|| report::table(&machine, &samples, options)),
+        scale_table,
+    ];
+    for table in tables.into_iter().flatten() {
+        writeln!(out, "{table}").context("print the table")?;
+    }
     if let Some(file) = &options.json {
-        let text = report::json(&machine, &samples, options).to_string();
+        let mut json = report::json(&machine, &samples, options);
+        json["scale"] = scale.as_ref().map(scale::Scale::json).into();
+        let text = json.to_string();
         std::fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
     Ok(())

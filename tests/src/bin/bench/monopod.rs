@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The daemon, running.
 #[derive(Debug)]
 pub(crate) struct Monopod {
+    /// How it is started.
+    command: Command,
     daemon: Child,
     socket: PathBuf,
     log: PathBuf,
@@ -70,6 +72,7 @@ impl Monopod {
         let started = clock::monotonic();
         let daemon = command.spawn().context("start the daemon")?;
         let mut monopod = Self {
+            command,
             daemon,
             socket: run.join("monopod.sock"),
             log,
@@ -78,6 +81,19 @@ impl Monopod {
         let taken = clock::monotonic() - started;
         monopod.import(place)?;
         Ok((monopod, taken))
+    }
+
+    /// Ends the daemon by this signal and starts it again; gives how long it took to end, and from its start to its
+    /// first answer.
+    pub(crate) fn restart(&mut self, signal: Signal) -> anyhow::Result<(Duration, Duration)> {
+        let pid = self.service().and_then(Pid::from_raw);
+        let asked = clock::monotonic();
+        kill_process(pid.context("find the daemon")?, signal).context("end the daemon")?;
+        self.daemon.wait().context("see the daemon end")?;
+        let started = clock::monotonic();
+        self.daemon = self.command.spawn().context("start the daemon again")?;
+        self.wait_until_ready()?;
+        Ok((started - asked, clock::monotonic() - started))
     }
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
@@ -107,7 +123,13 @@ impl Monopod {
         self.request("POST", "/v2/images", Some(&body)).map(drop)
     }
 
-    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+    /// Sends a request that must be granted.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
         let body = body.map(Value::to_string);
         let answer = http::request(&self.socket, method, path, body.as_deref())
             .with_context(|| format!("reach the daemon for {method} {path}"))?;
@@ -136,8 +158,8 @@ impl Monopod {
     }
 }
 
-/// The three containers share network (the host's), IPC, UTS and one volume. A killed pod comes back at once.
-fn definition(pod: &Pod) -> Value {
+/// The containers share network (the host's), IPC, UTS and one volume. A killed pod comes back at once.
+pub(crate) fn definition(pod: &Pod, containers: usize) -> Value {
     let container = |number: usize| {
         json!({
             "name": format!("c{number}"),
@@ -149,7 +171,7 @@ fn definition(pod: &Pod) -> Value {
     };
     json!({
         "id": format!("/{}", pod.name),
-        "containers": (1..=CONTAINERS).map(container).collect::<Vec<_>>(),
+        "containers": (1..=containers).map(container).collect::<Vec<_>>(),
         "volumes": [{"name": "bench", "host": pod.volume}],
         "networks": [{"mode": "host"}],
         "scheduling": {"backoff": {"backoff": 0, "backoffFactor": 1, "maxLaunchDelay": 0}},
@@ -158,7 +180,7 @@ fn definition(pod: &Pod) -> Value {
 
 impl Contestant for Monopod {
     fn launch(&self, pod: &Pod) -> anyhow::Result<()> {
-        self.request("POST", "/v2/pods", Some(&definition(pod)))
+        self.request("POST", "/v2/pods", Some(&definition(pod, CONTAINERS)))
             .map(drop)
     }
 
@@ -231,7 +253,7 @@ mod tests {
             name: "mpb1-s0".to_owned(),
             volume: "/var/tmp/v".into(),
         };
-        let definition = definition(&pod);
+        let definition = definition(&pod, CONTAINERS);
         assert_eq!(
             definition["containers"].as_array().map(Vec::len),
             Some(CONTAINERS)

@@ -10,7 +10,7 @@ use crate::contestant::Kind;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Options {
-    /// How often each contestant does everything.
+    /// How often each contestant does everything; 0 leaves the contest out.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) rounds: usize,
     /// How many pods stand at once.
@@ -25,7 +25,10 @@ pub(crate) struct Options {
     /// Seconds of idleness that are looked at.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub(crate) idle: u64,
-    /// One round with 10 pods: whether it works at all.
+    /// How many pods of one container monopod alone holds at once, to see what grows with them; 0 leaves it out.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) scale: usize,
+    /// One round with 10 pods, 20 where it is about many: whether it works at all.
     #[arg(long)]
     pub(crate) quick: bool,
     /// Write every measured value to this file.
@@ -40,7 +43,8 @@ impl Options {
     /// What `--quick` shortens is shortened.
     pub(crate) fn effective(mut self) -> Self {
         if self.quick {
-            self.rounds = 1;
+            self.rounds = self.rounds.min(1);
+            self.scale = self.scale.min(20);
             self.pods = self.pods.min(10);
             self.single = self.single.min(3);
             self.idle = self.idle.min(2);

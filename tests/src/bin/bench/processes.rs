@@ -36,9 +36,18 @@ fn pod_of(arguments: &[u8], place: &str) -> Option<String> {
 
 /// Memory of a process in KiB, what is shared counted in proportion.
 pub(crate) fn pss_kib(pid: i32) -> anyhow::Result<f64> {
+    memory_kib(pid, "Pss:")
+}
+
+/// Memory of a process in KiB, what is shared counted as its own.
+pub(crate) fn rss_kib(pid: i32) -> anyhow::Result<f64> {
+    memory_kib(pid, "Rss:")
+}
+
+fn memory_kib(pid: i32, kind: &str) -> anyhow::Result<f64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(kind));
     let number = line.and_then(|line| line.split_whitespace().next());
     number
         .and_then(|number| number.parse().ok())

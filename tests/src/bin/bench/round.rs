@@ -84,7 +84,7 @@ fn open(kind: Kind, place: &Place, samples: &mut Samples) -> anyhow::Result<Box<
 }
 
 /// What the service said last: a failure here has its reason there.
-fn print_end(log: Option<&Path>) {
+pub(crate) fn print_end(log: Option<&Path>) {
     const LINES: usize = 15;
     let text = log
         .and_then(|log| std::fs::read_to_string(log).ok())
@@ -310,7 +310,7 @@ impl Turn<'_> {
 
     fn remove_payloads(&self, pod: &Pod, payloads: &[i32]) -> anyhow::Result<Duration> {
         stop_if_ending();
-        let alive = Alive::hold(payloads)?;
+        let alive = Alive::hold(payloads, CONTAINERS)?;
         std::thread::scope(|scope| {
             let gone = scope.spawn(|| alive.wait_until_gone());
             let asked = clock::monotonic();
@@ -377,7 +377,7 @@ impl Turn<'_> {
     }
 }
 
-fn timed(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
+pub(crate) fn timed(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
     let began = clock::monotonic();
     work()?;
     Ok(clock::monotonic() - began)

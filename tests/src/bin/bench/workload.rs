@@ -125,11 +125,11 @@ impl<'a> Watch<'a> {
 pub(crate) struct Alive(Vec<OwnedFd>);
 
 impl Alive {
-    /// Takes hold of every payload of a pod.
-    pub(crate) fn hold(pids: &[i32]) -> anyhow::Result<Self> {
+    /// Takes hold of every payload of pods with so many containers.
+    pub(crate) fn hold(pids: &[i32], containers: usize) -> anyhow::Result<Self> {
         anyhow::ensure!(
-            pids.len() == CONTAINERS,
-            "find {CONTAINERS} payloads, there are {}",
+            pids.len() == containers,
+            "find {containers} payloads, there are {}",
             pids.len()
         );
         let open = |pid: &i32| {
