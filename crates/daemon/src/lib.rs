@@ -17,6 +17,7 @@ mod listener;
 mod log_file;
 pub mod metrics;
 mod recovery;
+mod repeats;
 mod service;
 pub mod snapshot;
 pub mod start;

@@ -1,6 +1,11 @@
 //! The connection to one executor.
 
-use std::{io, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use model::id::RunId;
 use runtime::{
@@ -22,6 +27,7 @@ use tracing::{debug, warn};
 
 use crate::{
     handle::Handle,
+    repeats::Repeats,
     watch::{DirectoryWatch, readiness},
 };
 
@@ -69,6 +75,7 @@ impl Link {
         handle: &Handle,
     ) -> String {
         let mut pause = RECONNECT_AFTER;
+        let mut losses = Repeats::default();
         loop {
             let connected = tokio::time::timeout(ANSWERS_WITHIN, self.connect(socket)).await;
             let parted = match connected {
@@ -83,7 +90,9 @@ impl Link {
                 Parted::Gone => return self.reap(),
                 Parted::Silent => return "the executor did not answer in time".to_owned(),
                 Parted::Lost(error) => {
-                    warn!(run.id = %self.run, %error, "lost an executor's connection; connecting again");
+                    if let Some(count) = losses.note(Instant::now()) {
+                        warn!(run.id = %self.run, count, %error, "lost an executor's connection; connecting again");
+                    }
                     if tokio::time::timeout(pause, self.pidfd.readable())
                         .await
                         .is_ok()
