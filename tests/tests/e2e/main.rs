@@ -11,6 +11,7 @@ mod images;
 mod isolation;
 mod observe;
 mod published;
+mod recovering;
 mod recovery;
 mod resources;
 mod restart;
