@@ -106,6 +106,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         );
     }
 
+    recovery::settle(&scheduler, &containerizer, &store).await?;
     systemd::tell(&[NotifyState::Status("Looking for running pods")]);
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
     let watched = handle.clone();

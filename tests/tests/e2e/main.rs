@@ -13,6 +13,7 @@ mod observe;
 mod published;
 mod recovering;
 mod recovery;
+mod relocation;
 mod resources;
 mod restart;
 mod unable;
