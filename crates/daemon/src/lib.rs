@@ -11,6 +11,7 @@ pub mod conditions;
 pub mod config;
 mod event_loop;
 pub mod executors;
+mod exhaustion;
 pub mod handle;
 pub mod http;
 mod listener;

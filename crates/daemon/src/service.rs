@@ -85,6 +85,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let tokens = Tokens::open(&config.state_dir)?;
     let agent_info = agent_info(&config, &store).await?;
     let (conditions, metrics) = (Conditions::default(), Arc::new(Metrics::default()));
+    clock::tell(&conditions);
 
     // Callers are heard from here on, and told to wait until recovery is over.
     let reception = Reception::open(&config, &agent_info, tokens, Arc::clone(&metrics)).await?;

@@ -16,6 +16,7 @@ mod recovery;
 mod relocation;
 mod resources;
 mod restart;
+mod scarcity;
 mod unable;
 mod weather;
 
