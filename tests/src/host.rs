@@ -156,7 +156,7 @@ impl Host {
         self.log_tail()
     }
 
-    /// Starts the daemon and waits until it answers.
+    /// Starts the daemon and waits until it has recovered.
     pub fn start_daemon(&mut self) {
         self.spawn_daemon();
         self.wait_until_ready();
@@ -198,7 +198,7 @@ impl Host {
         self.daemon = Some(child.unwrap());
     }
 
-    /// Waits until the daemon answers.
+    /// Waits until the daemon has recovered.
     pub fn wait_until_ready(&mut self) {
         if let Some(status) = self.wait_until_ready_or_ended() {
             self.daemon = None;
@@ -211,7 +211,9 @@ impl Host {
         let socket = self.socket();
         let deadline = Instant::now() + SOON;
         loop {
-            if http::request(&socket, "GET", "/ping", None).is_ok_and(|answer| answer.status == 200)
+            // Not `/ping`, which is answered during recovery, too.
+            if http::request(&socket, "GET", "/v2/info", None)
+                .is_ok_and(|answer| answer.status == 200)
             {
                 return None;
             }

@@ -6,11 +6,12 @@
  *
  * CALL    open, write, pread, pwrite, ftruncate, fsync, fdatasync, rename, unlink, mkdir, rmdir, chmod, spawn, accept
  *         or clock
- * PATH    a part of the file's path (of the program's for spawn); - for any. For accept and clock it does not count.
+ * PATH    a part of the file's path (of the program's for spawn), its end if it ends in $; - for any. For accept and clock it does not count.
  * SKIP    so many matching calls pass before
  * COUNT   so many are hit; -1 for all that come
  * EFFECT  ENOSPC, EIO, EROFS, EMFILE, ENFILE, EAGAIN, ENOMEM or EINTR: the call fails with it
  *         delay:MS: the call is made after so many milliseconds
+ *         hold: the call is made once there is no such rule any more
  *         kill: SIGKILL for this process, before the call
  *         shift:MS: what the wall clock is ahead (clock only)
  *
@@ -43,6 +44,7 @@ struct rule {
 	long count;
 	int error;
 	long delay_ms;
+	int hold;
 	int kill;
 	long long shift_ms;
 };
@@ -73,6 +75,7 @@ static void parse(char *line)
 			rule.error = ERRORS[i].number;
 	sscanf(effect, "delay:%ld", &rule.delay_ms);
 	sscanf(effect, "shift:%lld", &rule.shift_ms);
+	rule.hold = !strcmp(effect, "hold");
 	rule.kill = !strcmp(effect, "kill");
 	rules[rule_count++] = rule;
 }
@@ -116,11 +119,38 @@ static void note(const char *file, const char *call, const char *path)
 	}
 }
 
+static int matches(const struct rule *rule, const char *call, const char *path)
+{
+	size_t length = strlen(rule->path), whole = strlen(path);
+	if (strcmp(rule->call, call))
+		return 0;
+	if (!strcmp(rule->path, "-"))
+		return 1;
+	if (rule->path[length - 1] != '$')
+		return strstr(path, rule->path) != NULL;
+	return whole >= length - 1 && !strncmp(path + whole - (length - 1), rule->path, length - 1);
+}
+
+/* Waits until no rule holds this call. */
+static void wait_for_release(const char *file, const char *call, const char *path)
+{
+	struct timespec wait = {0, 5000000};
+	for (int held = 1; held;) {
+		syscall(SYS_nanosleep, &wait, NULL);
+		pthread_mutex_lock(&lock);
+		refresh(file);
+		held = 0;
+		for (int i = 0; i < rule_count; i++)
+			held |= rules[i].hold && matches(&rules[i], call, path);
+		pthread_mutex_unlock(&lock);
+	}
+}
+
 /* What befalls this call: 0 to let it through, else the error number. */
 static int befall(const char *call, const char *path)
 {
 	const char *file = getenv("WEATHER");
-	int error = 0, kill_now = 0, before = errno;
+	int error = 0, hold = 0, kill_now = 0, before = errno;
 	long delay_ms = 0;
 	if (!file)
 		return 0;
@@ -128,7 +158,7 @@ static int befall(const char *call, const char *path)
 	refresh(file);
 	for (int i = 0; i < rule_count; i++) {
 		struct rule *rule = &rules[i];
-		if (strcmp(rule->call, call) || (strcmp(rule->path, "-") && !strstr(path, rule->path)))
+		if (!matches(rule, call, path))
 			continue;
 		if (rule->skip > 0) {
 			rule->skip--;
@@ -140,6 +170,7 @@ static int befall(const char *call, const char *path)
 			rule->count--;
 		error = rule->error;
 		delay_ms = rule->delay_ms;
+		hold = rule->hold;
 		kill_now = rule->kill;
 		note(file, call, path);
 		break;
@@ -152,6 +183,8 @@ static int befall(const char *call, const char *path)
 		while (syscall(SYS_nanosleep, &wait, &wait))
 			;
 	}
+	if (hold)
+		wait_for_release(file, call, path);
 	errno = before;
 	return error;
 }

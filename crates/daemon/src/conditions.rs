@@ -1,12 +1,13 @@
 //! What is wrong with this host or this daemon right now: shown by `/v2/info`, `monopod doctor` and `/metrics`.
 //!
-//! A condition is raised by whoever sees it and cleared by the same once it is over. Not to be mixed up with the
-//! condition of an instance ([`model::state::Condition`]).
+//! A condition is raised by whoever sees it and cleared by the same once it is over; where nobody sees its end, it ends
+//! by time. Not to be mixed up with the condition of an instance ([`model::state::Condition`]).
 
 use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use model::time::Timestamp;
@@ -79,42 +80,77 @@ pub struct Degraded {
 
 /// Everything that is wrong right now; cheap to clone, all clones are one set.
 #[derive(Clone, Debug, Default)]
-pub struct Conditions(Arc<Mutex<BTreeMap<Kind, Degraded>>>);
+pub struct Conditions(Arc<Mutex<BTreeMap<Kind, Raised>>>);
+
+#[derive(Debug)]
+struct Raised {
+    degraded: Degraded,
+    /// When it is over by itself.
+    until: Option<Timestamp>,
+}
 
 impl Conditions {
     /// Notes that something is wrong. While it lasts, `text` may change; `since` and the log line stay the first.
     pub fn raise(&self, kind: Kind, text: impl Into<String>, now: Timestamp) {
-        let text = text.into();
+        self.put(kind, text.into(), now, None);
+    }
+
+    /// As [`Self::raise`], for what nobody sees the end of: over by itself unless it is raised again within `lasts`.
+    pub fn raise_for(&self, kind: Kind, lasts: Duration, text: impl Into<String>, now: Timestamp) {
+        self.put(kind, text.into(), now, Some(now.after(lasts)));
+    }
+
+    fn put(&self, kind: Kind, text: String, now: Timestamp, until: Option<Timestamp>) {
         let mut set = self.lock();
+        expire(&mut set, now);
         if let Some(present) = set.get_mut(&kind) {
-            present.text = text;
+            present.degraded.text = text;
+            present.until = until;
             return;
         }
         warn!(condition = kind.as_str(), "{text}");
         let since = now;
-        set.insert(kind, Degraded { kind, since, text });
+        let degraded = Degraded { kind, since, text };
+        set.insert(kind, Raised { degraded, until });
     }
 
     /// Notes that it is over; nothing happens if it was not raised.
     pub fn clear(&self, kind: Kind) {
         if let Some(over) = self.lock().remove(&kind) {
-            info!(condition = kind.as_str(), "over: {}", over.text);
+            tell_over(&over.degraded);
         }
     }
 
     /// One condition, if it is there.
     pub fn get(&self, kind: Kind) -> Option<Degraded> {
-        self.lock().get(&kind).cloned()
+        self.lock().get(&kind).map(|raised| raised.degraded.clone())
     }
 
     /// All of them, in the order of [`Kind::ALL`].
-    pub fn list(&self) -> Vec<Degraded> {
-        self.lock().values().cloned().collect()
+    pub fn list(&self, now: Timestamp) -> Vec<Degraded> {
+        let mut set = self.lock();
+        expire(&mut set, now);
+        set.values().map(|raised| raised.degraded.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Kind, Degraded>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Kind, Raised>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn expire(set: &mut BTreeMap<Kind, Raised>, now: Timestamp) {
+    set.retain(|_, raised| {
+        let is_over = raised.until.is_some_and(|until| until <= now);
+        if is_over {
+            tell_over(&raised.degraded);
+        }
+        !is_over
+    });
+}
+
+fn tell_over(degraded: &Degraded) {
+    let condition = degraded.kind.as_str();
+    info!(condition, "over: {}", degraded.text);
 }
 
 #[cfg(test)]
@@ -131,7 +167,7 @@ mod tests {
             .clone()
             .raise(Kind::StateDiskLow, "0 % left", at(3));
         let told: Vec<_> = conditions
-            .list()
+            .list(at(3))
             .into_iter()
             .map(|degraded| (degraded.kind.as_str(), degraded.since, degraded.text))
             .collect();
@@ -144,9 +180,28 @@ mod tests {
         );
         conditions.clear(Kind::StateDiskLow);
         conditions.clear(Kind::LogLoss);
-        assert_eq!(conditions.list().len(), 1);
+        assert_eq!(conditions.list(at(4)).len(), 1);
         assert!(conditions.get(Kind::StateDiskLow).is_none());
         let json = serde_json::to_value(conditions.get(Kind::StoreFailing)).unwrap();
         assert_eq!(json["kind"], "store_failing");
+    }
+    #[test]
+    fn what_nobody_sees_the_end_of_ends_by_time() {
+        let conditions = Conditions::default();
+        let at = Timestamp::from_millis;
+        let raise = |now| {
+            let lasts = Duration::from_millis(10);
+            conditions.raise_for(Kind::HostExhausted, lasts, "no keys", at(now));
+        };
+        raise(1);
+        raise(8);
+        let since = |now| conditions.list(at(now)).first().map(|found| found.since);
+        assert_eq!(since(17), Some(at(1)), "raised again, it lasts on");
+        assert_eq!(since(18), None);
+        raise(20);
+        assert_eq!(since(21), Some(at(20)), "a new one");
+        // One that is raised when the one before is over, but nobody has looked, is a new one, too.
+        raise(40);
+        assert_eq!(since(41), Some(at(40)));
     }
 }

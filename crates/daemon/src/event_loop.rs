@@ -26,6 +26,7 @@ use self::trouble::Trouble;
 use crate::{
     conditions::{Conditions, Kind},
     executors::Executors,
+    exhaustion,
     handle::{Message, Refusal},
     metrics::Recorder,
     snapshot::Publisher,
@@ -146,6 +147,9 @@ impl<E: Executors> EventLoop<E> {
         }
         self.recorder
             .stored(&decisions.observed, &decisions.effects);
+        for event in &decisions.observed {
+            exhaustion::look(event, &self.conditions, now);
+        }
         let changed = self.publisher.publish(&mut self.scheduler, &self.agent);
         self.recorder.changed(|| self.publisher.views(&changed));
         self.carry_out(decisions.effects);

@@ -6,6 +6,7 @@
 pub mod access;
 mod body;
 mod deployments;
+pub(crate) mod entrance;
 mod error;
 mod images;
 mod info;
@@ -73,8 +74,6 @@ pub(crate) type Shared = axum::extract::State<Arc<Api>>;
 
 /// Every path, for both listeners, under `/` and under `/service/marathon/`.
 pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
-    let leader =
-        HeaderValue::from_str(&api.url).unwrap_or(HeaderValue::from_static("http://localhost"));
     // These wait for something, or take as long as an image is large; they end by themselves.
     let patient = Router::new()
         .route(
@@ -82,7 +81,7 @@ pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
             get(deployments::wait).delete(deployments::end),
         )
         .route("/v2/images", get(images::list).post(images::import));
-    let counted = Arc::clone(&api.metrics);
+    let (url, counted) = (api.url.clone(), Arc::clone(&api.metrics));
     let paths = Router::new()
         .route("/v2/pods", any(pods::dispatch))
         .route("/v2/pods/", any(pods::dispatch))
@@ -94,11 +93,20 @@ pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
         .route("/v2/leader", get(info::leader))
         .route("/metrics", get(metrics::metrics))
         .route("/ping", get(info::ping))
-        .route_layer(middleware::from_fn(limits::duration))
+        .route_layer(middleware::from_fn_with_state(
+            limits::ANSWER_WITHIN,
+            limits::duration,
+        ))
         .merge(patient)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api);
+    guard(paths, &url, counted, access)
+}
+
+/// Puts before the paths what each request passes: who may come in, how large it may be, what every answer carries.
+fn guard(paths: Router, url: &str, counted: Arc<Metrics>, access: Arc<Access>) -> Router {
+    let leader = HeaderValue::from_str(url).unwrap_or(HeaderValue::from_static("http://localhost"));
     Router::new()
         .nest("/service/marathon", paths.clone())
         .merge(paths)

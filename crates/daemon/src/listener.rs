@@ -7,10 +7,16 @@ mod places;
 mod stream;
 mod tls;
 
-use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
-use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     signal::unix::{SignalKind, signal},
@@ -24,7 +30,11 @@ use self::{
 };
 use crate::{
     config::{AccessConfig, CONFIG_DIR, ListenAddresses},
-    http::access::{Caller, Peer},
+    http::{
+        access::{Caller, Peer},
+        entrance::Entrance,
+    },
+    repeats::Repeats,
 };
 
 /// How long nothing is accepted after the kernel could not give a descriptor: until then some may be free again.
@@ -95,15 +105,16 @@ impl Listeners {
     /// Serves all until `finish`, then lets open requests end.
     pub(crate) async fn serve(
         self,
-        router: Router,
+        entrance: Entrance,
         finish: CancellationToken,
     ) -> anyhow::Result<()> {
         let hangups = signal(SignalKind::hangup()).context("wait for SIGHUP")?;
         let desk = Desk {
-            router,
+            entrance,
             finish: finish.clone(),
             places: Arc::default(),
             open: TaskTracker::new(),
+            failures: Arc::default(),
         };
         let reloading = tokio::spawn(reload(hangups, self.certificate.clone()));
         let accepting = TaskTracker::new();
@@ -148,10 +159,11 @@ async fn reload(mut hangups: tokio::signal::unix::Signal, certificate: Option<Ar
 /// What every connection is served with.
 #[derive(Clone, Debug)]
 struct Desk {
-    router: Router,
+    entrance: Entrance,
     finish: CancellationToken,
     places: Arc<Places>,
     open: TaskTracker,
+    failures: Arc<Mutex<Repeats>>,
 }
 
 impl Desk {
@@ -161,13 +173,21 @@ impl Desk {
             accepted = accepting => match accepted {
                 Ok(stream) => Some(stream),
                 Err(error) => {
-                    warn!(%error, "failed to accept a connection");
+                    self.tell(&error);
                     // Who waits in the queue would make this fail again at once.
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                     None
                 }
             },
             () = self.finish.cancelled() => None,
+        }
+    }
+
+    /// It fails again and again as long as descriptors are lacking.
+    fn tell(&self, error: &io::Error) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = failures.note(Instant::now()) {
+            warn!(count, %error, "failed to accept a connection");
         }
     }
 
@@ -181,9 +201,9 @@ impl Desk {
             self.open.spawn(connection::turn_away(stream));
             return;
         };
-        let (router, finish) = (self.router.clone(), self.finish.clone());
+        let (entrance, finish) = (self.entrance.clone(), self.finish.clone());
         self.open.spawn(async move {
-            connection::serve(stream, caller, router, finish).await;
+            connection::serve(stream, caller, entrance, finish).await;
             drop(place);
         });
     }
@@ -200,12 +220,12 @@ impl Desk {
         };
         // Small answers should leave at once; where that cannot be had, they leave later.
         let _ = stream.set_nodelay(true);
-        let (router, finish) = (self.router.clone(), self.finish.clone());
+        let (entrance, finish) = (self.entrance.clone(), self.finish.clone());
         self.open.spawn(async move {
             match certificate {
-                None => connection::serve(stream, caller, router, finish).await,
+                None => connection::serve(stream, caller, entrance, finish).await,
                 Some(certificate) => match certificate.accept(stream).await {
-                    Ok(stream) => connection::serve(stream, caller, router, finish).await,
+                    Ok(stream) => connection::serve(stream, caller, entrance, finish).await,
                     Err(error) => debug!(?caller, %error, "a TLS handshake failed"),
                 },
             }

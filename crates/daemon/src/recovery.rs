@@ -10,7 +10,7 @@ use model::{
     id::RunId,
     update::{RunOutcome, RunOver},
 };
-use runtime::containerizer::{Containerizer, FoundState, Known, Moment, Swept};
+use runtime::containerizer::{Containerizer, FoundState, Known, Moment, Places, Swept};
 use scheduler::{Event, Scheduler};
 use store::{Setting, Store};
 use tracing::{info, warn};
@@ -60,6 +60,74 @@ impl Boots {
     }
 }
 
+/// Sees to it that open runs are looked for where they are, should the daemon before have kept them elsewhere, and
+/// remembers where this one does. To be called before anything is launched.
+///
+/// # Errors
+/// Some of them still live there: they would be launched a second time.
+pub(crate) async fn settle(
+    scheduler: &Scheduler,
+    containerizer: &Arc<Containerizer>,
+    store: &Store,
+) -> anyhow::Result<()> {
+    let now = containerizer.places();
+    let before = store.setting(Setting::Places).await?;
+    let before: Option<Places> = before
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .context("understand where runs were kept before (table settings, key places)")?;
+    if before.as_ref() == Some(&now) {
+        return Ok(());
+    }
+    if let Some(before) = &before {
+        let open = open_runs(scheduler);
+        let alive = containerizer.out_of_reach(before, &open)?;
+        if let Some(first) = alive.first() {
+            anyhow::bail!(still_elsewhere(before, &now, alive.len(), *first));
+        }
+        info!(
+            run_dir.before = %before.run_dir.display(),
+            run_dir.now = %now.run_dir.display(),
+            cgroup_parent.before = before.cgroup_parent,
+            cgroup_parent.now = now.cgroup_parent,
+            "runs are kept elsewhere from now on"
+        );
+        for run in containerizer.take_over(before, &open)? {
+            info!(run.id = %run, "took over what a run left in the run directory before");
+        }
+    }
+    let text = serde_json::to_string(&now).context("write down where runs are kept")?;
+    store
+        .put_setting(Setting::Places, &text)
+        .await
+        .context("remember where runs are kept")
+}
+
+fn open_runs(scheduler: &Scheduler) -> BTreeSet<RunId> {
+    let open = scheduler.open_runs();
+    open.iter().map(|placed| placed.run).collect()
+}
+
+/// What keeps the daemon from its start, and what to do.
+fn still_elsewhere(before: &Places, now: &Places, count: usize, first: RunId) -> String {
+    let place = |places: &Places| {
+        let run_dir = places.run_dir.display();
+        format!(
+            "run_dir {run_dir} and cgroup_parent {}",
+            places.cgroup_parent
+        )
+    };
+    format!(
+        "keep runs in {}: {count} of this state's runs still live where it kept them before, in {} (run {first} is \
+         one), and would be launched a second time. Start the daemon as before and remove its pods, or stop them all \
+         with `monopod --run-dir {} cleanup --cgroup-parent {}`; then start it here",
+        place(now),
+        place(before),
+        before.run_dir.display(),
+        before.cgroup_parent,
+    )
+}
+
 /// Brings the open runs of the store and those of this host together.
 #[derive(Debug)]
 pub(crate) struct Recovery<'a> {
@@ -74,8 +142,7 @@ impl Recovery<'_> {
     /// Looks at every run that left a trace, and follows, concludes or launches it. Returns what the loop must hear
     /// first. A run that makes no sense is ended and told with its reason; no run keeps the daemon from its start.
     pub(crate) fn recover(&self) -> anyhow::Result<Vec<Event>> {
-        let open = self.scheduler.open_runs();
-        let open: BTreeSet<RunId> = open.iter().map(|placed| placed.run).collect();
+        let open = open_runs(self.scheduler);
         let mut seen = BTreeSet::new();
         let mut events = Vec::new();
         for found in self.containerizer.recover().context("look for runs")? {
@@ -166,11 +233,7 @@ pub(crate) async fn sweep(
     executors: &LinuxExecutors,
 ) -> anyhow::Result<()> {
     let known = Known {
-        runs: scheduler
-            .open_runs()
-            .iter()
-            .map(|placed| placed.run)
-            .collect(),
+        runs: open_runs(scheduler),
     };
     // Found now, while nothing new is launched; removed whenever.
     let now = Moment::now(clock::now()).context("read the kernel's boot id")?;

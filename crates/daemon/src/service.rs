@@ -1,6 +1,8 @@
 //! The life of the daemon: start, recovery, work, graceful stop.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+mod reception;
+
+use std::{path::Path, sync::Arc, time::Duration};
 
 use agent::{
     allocator::Agent,
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::reception::Reception;
 use crate::{
     clock,
     conditions::Conditions,
@@ -35,8 +38,7 @@ use crate::{
     event_loop::{EventLoop, Ids, Restore, chain},
     executors::linux::LinuxExecutors,
     handle::Handle,
-    http::{self, Api, access::Access},
-    listener::{self, Listeners},
+    http::{self, Api},
     metrics::{Metrics, Recorder},
     recovery,
     snapshot::{Publisher, Snapshot},
@@ -81,9 +83,14 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         .context("open the database; pods go on running")?;
     let store = Arc::new(store);
     let tokens = Tokens::open(&config.state_dir)?;
-    let boots = recovery::Boots::read(&store).await?;
-
     let agent_info = agent_info(&config, &store).await?;
+    let (conditions, metrics) = (Conditions::default(), Arc::new(Metrics::default()));
+    clock::tell(&conditions);
+
+    // Callers are heard from here on, and told to wait until recovery is over.
+    let reception = Reception::open(&config, &agent_info, tokens, Arc::clone(&metrics)).await?;
+
+    let boots = recovery::Boots::read(&store).await?;
     let total = known_total(&config, &store).await?;
     let restore = restore(&config, &agent_info, total);
     let saved = store.load().await.context(
@@ -100,11 +107,10 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         );
     }
 
-    let conditions = Conditions::default();
+    recovery::settle(&scheduler, &containerizer, &store).await?;
     systemd::tell(&[NotifyState::Status("Looking for running pods")]);
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
     let watched = handle.clone();
-    let metrics = Arc::new(Metrics::default());
     let executors = LinuxExecutors::new(
         Arc::clone(&containerizer),
         handle.clone(),
@@ -122,13 +128,6 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let first = recovery.recover()?;
     recovery::sweep(&scheduler, &containerizer, &executors).await?;
 
-    let group = listener::group_id(&config.socket_group);
-    let socket = config.run_dir.join("monopod.sock");
-    let listeners = Listeners::bind(&socket, group, &config.listen, &config.access).await?;
-    let listen = texts(&listeners.addresses()?).join(",");
-    let leader = leader(&listeners.addresses()?, &agent_info);
-    let url = format!("{}://{leader}", listeners.scheme());
-    let access = Arc::new(Access::new(tokens, group, &config.access));
     let api = Arc::new(Api {
         handle,
         store: Arc::clone(&store),
@@ -138,9 +137,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         settings: settings(&config),
         agent: agent_info,
         conditions: conditions.clone(),
-        leader,
-        url: url.clone(),
-        listen: listen.clone(),
+        leader: reception.leader,
+        url: reception.url.clone(),
+        listen: reception.listen.clone(),
         metrics: Arc::clone(&metrics),
         start: Start {
             ready_at: clock::now(),
@@ -151,9 +150,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         },
         config,
     });
-    let router = http::router(api, access);
+    let router = http::router(api, reception.access);
 
-    let (finish, stop_loop) = (CancellationToken::new(), CancellationToken::new());
     let mut event_loop = EventLoop {
         scheduler,
         agent,
@@ -175,14 +173,16 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     }
     let watchdog = tokio::spawn(systemd::feed_watchdog(watched));
     let checkpoints = tokio::spawn(checkpoint(Arc::clone(&store)));
+    let stop_loop = CancellationToken::new();
     let looping = tokio::spawn(event_loop.run(stop_loop.clone()));
-    let serving = tokio::spawn(listeners.serve(router, finish.clone()));
+    reception.entrance.open(router);
+    let (url, listen, socket) = (reception.url, reception.listen, reception.socket.display());
     let duration_ms = started.elapsed().as_millis();
-    info!(url, listen, socket = %socket.display(), duration_ms, "ready");
-    let status = format!("Ready; listens on {} and {listen}", socket.display());
+    info!(url, listen, %socket, duration_ms, "ready");
+    let status = format!("Ready; listens on {socket} and {listen}");
     systemd::tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
 
-    let result = until_stopped(serving, finish).await;
+    let result = until_stopped(reception.serving, reception.finish).await;
     stop_loop.cancel();
     looping.await.context("wait for the loop to end")?;
     checkpoints.abort();
@@ -190,21 +190,6 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     store.close().await.context("close the database")?;
     info!("stopped; pods go on running");
     result
-}
-
-fn texts(addresses: &[SocketAddr]) -> Vec<String> {
-    addresses.iter().map(SocketAddr::to_string).collect()
-}
-
-/// `host:port` under which clients call the first address; an address that stands for all is called by name.
-fn leader(addresses: &[SocketAddr], agent: &AgentInfo) -> String {
-    match addresses.first() {
-        Some(address) if address.ip().is_unspecified() => {
-            format!("{}:{}", agent.hostname, address.port())
-        }
-        Some(address) => address.to_string(),
-        None => agent.hostname.clone(),
-    }
 }
 
 /// Serves until a signal; a second signal ends it at once.

@@ -1,6 +1,10 @@
 //! HTTP to the daemon, over its Unix socket or, for one elsewhere, over TCP.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -14,11 +18,12 @@ use serde::de::DeserializeOwned;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
     error::CliError,
+    output,
     refusal::Refusal,
     tls::{self, TlsError, Trust},
 };
@@ -27,6 +32,10 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// As long as DC/OS's command line waits for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long a daemon that recovers is waited for: far longer than it takes where nothing is wrong.
+const RECOVERY_PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks whether it is ready.
+const RECOVERY_INTERVAL: Duration = Duration::from_millis(100);
 /// The header that tells which deployment a request began.
 const DEPLOYMENT_HEADER: &str = "Marathon-Deployment-Id";
 
@@ -98,6 +107,7 @@ enum Address {
 pub(crate) struct Client {
     address: Address,
     token: Option<String>,
+    recovery_patience: Duration,
 }
 
 /// A whole answer below 400.
@@ -130,6 +140,7 @@ impl Client {
         Self {
             address: Address::Socket(socket),
             token: None,
+            recovery_patience: RECOVERY_PATIENCE,
         }
     }
 
@@ -162,6 +173,7 @@ impl Client {
                 tls,
             },
             token,
+            recovery_patience: RECOVERY_PATIENCE,
         })
     }
 
@@ -188,11 +200,43 @@ impl Client {
         self.send(Method::GET, path, None).await
     }
 
-    /// Sends a request, with a JSON body if there is one, and reads the whole answer.
+    /// Sends a request, with a JSON body if there is one, and reads the whole answer. A daemon that recovers is waited
+    /// for.
     ///
     /// # Errors
     /// [`CliError::Client`] and [`CliError::Refused`].
     pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, CliError> {
+        self.once_ready(async || self.send_once(method.clone(), path, body.clone()).await)
+            .await
+    }
+
+    /// Asks, and asks again as long as the answer is that the daemon recovers, which changes nothing.
+    async fn once_ready<T>(
+        &self,
+        ask: impl AsyncFn() -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let deadline = Instant::now() + self.recovery_patience;
+        let mut is_told = false;
+        loop {
+            match ask().await {
+                Err(CliError::Refused(refusal))
+                    if refusal.is_recovering && Instant::now() < deadline => {}
+                answered => return answered,
+            }
+            if !is_told {
+                output::tell("The daemon is recovering; waiting until it is ready");
+                is_told = true;
+            }
+            sleep(RECOVERY_INTERVAL).await;
+        }
+    }
+
+    async fn send_once(
         &self,
         method: Method,
         path: &str,
@@ -229,6 +273,10 @@ impl Client {
     /// # Errors
     /// [`CliError::Client`] and [`CliError::Refused`].
     pub(crate) async fn stream(&self, path: &str) -> Result<BodyStream, CliError> {
+        self.once_ready(async || self.stream_once(path).await).await
+    }
+
+    async fn stream_once(&self, path: &str) -> Result<BodyStream, CliError> {
         let request = format!("GET {path}");
         let response = self.start(Method::GET, path, None).await?;
         let status = response.status();
@@ -398,56 +446,4 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_become_addresses() {
-        let cases = [
-            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
-            ("http://box/", Some("http://box:80")),
-            (
-                "http://box:1/service/marathon/",
-                Some("http://box:1/service/marathon"),
-            ),
-            ("https://box", Some("https://box:443")),
-            ("https://[::1]:8443", Some("https://[::1]:8443")),
-            ("ftp://box", None),
-            ("box:80", None),
-            ("not a url", None),
-        ];
-        for (url, expected) in cases {
-            let trust = Trust { certificates: None };
-            let address = Client::remote(url, None, trust).map(|client| client.address());
-            assert_eq!(address.ok().as_deref(), expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn pod_ids_are_quoted_and_need_no_slash() {
-        let cases = [
-            ("/a/b", "/v2/pods/a/b::status"),
-            ("a", "/v2/pods/a::status"),
-            ("a/", "/v2/pods/a::status"),
-            ("foo bar?", "/v2/pods/foo%20bar%3F::status"),
-        ];
-        for (id, expected) in cases {
-            assert_eq!(pod_path(id, "::status"), expected);
-        }
-    }
-
-    #[test]
-    fn nobody_listening_is_told_with_a_remedy() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let client = Client::local("/nonexistent/monopod.sock".into());
-        let error = runtime.block_on(client.get("/ping")).unwrap_err();
-        assert_eq!(error.exit_code(), crate::exit_code::UNREACHABLE);
-        insta::assert_snapshot!(error.text().unwrap(), @r"
-        Error: the daemon cannot be reached at /nonexistent/monopod.sock (No such file or directory (os error 2))
-        Is it running? Start it with `monopod daemon`, or name another with --run-dir or --url.
-        ");
-    }
-}
+mod tests;

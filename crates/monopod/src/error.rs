@@ -105,6 +105,17 @@ impl CliError {
         Self::Notice { text: text.into() }
     }
 
+    /// Whether the daemon restarts, by all that can be seen: whoever waits for something goes on waiting.
+    pub(crate) fn is_daemon_away(&self) -> bool {
+        if let Self::Refused(refusal) = self {
+            return refusal.is_recovering;
+        }
+        matches!(
+            self,
+            Self::Client(ClientError::Unreachable { .. } | ClientError::Broken { .. })
+        )
+    }
+
     /// The process's exit status for this error.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

@@ -1,5 +1,7 @@
 //! Where services log: to the journal with fields where standard error is the journal, else as lines.
 
+mod journal;
+
 use std::{io::IsTerminal as _, os::linux::fs::MetadataExt as _};
 
 use anyhow::Context as _;
@@ -23,7 +25,7 @@ pub(crate) fn begin(filter: EnvFilter) {
     let journal = is_journal()
         .then(|| tracing_journald::layer().ok())
         .flatten()
-        .map(|layer| layer.with_field_prefix(Some(FIELD_PREFIX.to_owned())));
+        .map(|layer| journal::Spelled(layer.with_field_prefix(Some(FIELD_PREFIX.to_owned()))));
     match journal {
         Some(journal) => registry.with(journal).init(),
         None => registry.with(lines()).init(),

@@ -11,6 +11,8 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     /// What it says, perhaps in several lines.
     pub(crate) text: String,
+    /// The daemon is not ready yet; nothing was changed.
+    pub(crate) is_recovering: bool,
 }
 
 /// Marathon's error bodies, all shapes at once.
@@ -18,6 +20,7 @@ pub(crate) struct Refusal {
 #[serde(default)]
 struct Body {
     message: Option<String>,
+    reason: Option<String>,
     details: Value,
     errors: Vec<Failure>,
 }
@@ -37,12 +40,15 @@ struct Violation {
 impl Refusal {
     /// Reads the answer to `request` (method and path).
     pub(crate) fn read(request: &str, status: u16, body: &[u8]) -> Self {
-        let text = match serde_json::from_slice::<Body>(body) {
-            Ok(body) => body.text(),
-            Err(_) => None,
-        };
+        let body = serde_json::from_slice::<Body>(body).unwrap_or_default();
+        let is_recovering = status == 503 && body.reason.as_deref() == Some("recovering");
+        let text = body.text();
         let text = text.unwrap_or_else(|| format!("{request} was answered with HTTP {status}"));
-        Self { status, text }
+        Self {
+            status,
+            text,
+            is_recovering,
+        }
     }
 }
 

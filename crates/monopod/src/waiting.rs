@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use crate::{
-    client::{Client, ClientError, quote},
+    client::{Client, quote},
     error::CliError,
     output::ProgressLine,
     pod_status::PodStatus,
@@ -141,9 +141,7 @@ impl<'a> Waiting<'a> {
                 Ok(answer) => self.show(answer.json()?).await?,
                 Err(CliError::Refused(refusal)) if refusal.status == 404 => return Ok(()),
                 // A daemon that restarts goes on with the deployment.
-                Err(CliError::Client(
-                    ClientError::Unreachable { .. } | ClientError::Broken { .. },
-                )) if !left.is_zero() => {}
+                Err(error) if error.is_daemon_away() && !left.is_zero() => {}
                 Err(error) => return Err(error),
             }
             if Instant::now() >= self.deadline {
@@ -180,9 +178,7 @@ impl<'a> Waiting<'a> {
     async fn find_status(&self) -> Result<Option<PodStatus>, CliError> {
         loop {
             match PodStatus::find(self.client, &self.pod).await {
-                Err(CliError::Client(
-                    ClientError::Unreachable { .. } | ClientError::Broken { .. },
-                )) if Instant::now() < self.deadline => {}
+                Err(error) if error.is_daemon_away() && Instant::now() < self.deadline => {}
                 found => return found,
             }
             sleep(INTERVAL).await;

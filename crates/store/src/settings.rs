@@ -15,6 +15,8 @@ pub enum Setting {
     DetectedTotal,
     /// The kernel's boot id when the store was last used.
     BootId,
+    /// Where runs were kept when the store was last used, as JSON.
+    Places,
 }
 
 impl Setting {
@@ -24,6 +26,7 @@ impl Setting {
             Self::AgentId => "agent_id",
             Self::DetectedTotal => "detected_total",
             Self::BootId => "boot_id",
+            Self::Places => "places",
         }
     }
 }

@@ -70,7 +70,7 @@ impl Guest {
         self.wait_until_ready();
     }
 
-    /// Waits until the daemon answers.
+    /// Waits until the daemon has recovered.
     ///
     /// # Panics
     /// It does not within minutes.
@@ -78,7 +78,7 @@ impl Guest {
     pub fn wait_until_ready(&self) {
         let deadline = Instant::now() + SOON;
         loop {
-            let answer = self.request("GET", "/ping", None);
+            let answer = self.request("GET", "/v2/info", None);
             if answer.as_ref().is_ok_and(|answer| answer.status == 200) {
                 return;
             }

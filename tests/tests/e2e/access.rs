@@ -36,7 +36,7 @@ fn ask(host: &Host, method: &str, path: &str, headers: &[&str]) -> Answer {
 }
 
 /// The header line that shows a token.
-fn shows(token: &str) -> String {
+pub(crate) fn shows(token: &str) -> String {
     format!("Authorization: token={token}")
 }
 

@@ -13,6 +13,10 @@ use e2e::{
     weather::{Ballast, Weather, small_filesystem},
 };
 use serde_json::Value;
+use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
+
+/// As [`SOON`], for what is tried every 30 seconds.
+const CHECKPOINTS: Duration = Duration::from_secs(100);
 
 const RESOURCES: [&str; 2] = ["--resources", "cpus:64;mem:65536;disk:65536"];
 
@@ -173,6 +177,7 @@ fn a_clock_that_is_put_back_or_forth_delays_nothing() {
         });
         host.remove("/timed");
     }
+    wait_for_condition(&host, "clock_stepped", true);
     assert!(bystander.is_subset(&host.container_processes()));
 }
 
@@ -224,6 +229,74 @@ fn a_start_without_free_descriptors_takes_no_running_pod_for_dead() {
         host.launch(&sleeper("/afterwards"));
         host.remove("/afterwards");
     }
+}
+
+#[test]
+fn a_database_that_another_process_locks_is_waited_for_and_then_refused() {
+    needs_root!();
+    let (mut host, _, bystander) = host_in_weather();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let options = SqliteConnectOptions::new().filename(host.database());
+    let mut other = runtime.block_on(options.connect()).unwrap();
+    let mut run = |statement: &'static str| {
+        let executed = runtime.block_on(sqlx::raw_sql(statement).execute(&mut other));
+        executed.unwrap();
+    };
+    // For a moment: nobody notices.
+    run("BEGIN IMMEDIATE");
+    std::thread::scope(|scope| {
+        let adding = scope.spawn(|| host.add(&sleeper("/waits")));
+        let began = Instant::now();
+        wait_for("a while", SOON, || {
+            (began.elapsed() > Duration::from_millis(500)).then_some(())
+        });
+        assert!(
+            !adding.is_finished(),
+            "answered, though it cannot be stored"
+        );
+        run("COMMIT");
+        adding.join().unwrap();
+    });
+    run("BEGIN IMMEDIATE");
+    assert!(add_until_refused(&host, "locked").is_empty());
+    wait_for_condition(&host, "store_failing", true);
+    assert_eq!(host.status("/bystander")["status"], "STABLE", "reads go on");
+    run("COMMIT");
+    check_recovered(&mut host, &["/waits".to_owned()], &bystander);
+}
+
+#[test]
+fn without_room_for_a_checkpoint_the_log_grows_until_there_is_some() {
+    needs_root!();
+    let (mut host, weather, bystander) = host_in_weather();
+    weather.set(&["pwrite monopod.db$ 0 -1 ENOSPC"]);
+    const LARGE: usize = 1_500_000;
+    let large = |id: &str| {
+        let mut pod = sleeper(id);
+        pod["scaling"]["instances"] = 0.into();
+        pod["labels"] = serde_json::json!({"bulk": "x".repeat(LARGE)});
+        pod
+    };
+    let size = |host: &Host| fs::metadata(host.database()).unwrap().len();
+    host.add(&large("/first"));
+    host.add(&large("/second"));
+    wait_for("a checkpoint that fails", CHECKPOINTS, || {
+        let warned = "failed to move the log into the database";
+        host.whole_log().contains(warned).then_some(())
+    });
+    assert!(!weather.hits().is_empty());
+    host.add(&large("/third"));
+    assert!(size(&host) < LARGE as u64, "all of it is in the log");
+    assert!(!conditions(&host).contains("store_failing"));
+    weather.clear();
+    wait_for("a checkpoint", CHECKPOINTS, || {
+        (size(&host) > 3 * LARGE as u64).then_some(())
+    });
+    let known = ["/first", "/second", "/third"].map(str::to_owned);
+    check_recovered(&mut host, &known, &bystander);
 }
 
 #[test]

@@ -426,3 +426,40 @@ async fn observations_survive_a_turn_that_cannot_be_stored() {
     assert_eq!(daemon.condition(), Condition::Running);
     assert!(world.executors.take().contains(&Call::Acknowledge(run, 1)));
 }
+
+#[tokio::test]
+async fn more_requests_than_may_wait_are_refused_and_the_others_are_answered() {
+    let world = World::new();
+    let daemon = world.start().await;
+    let unknown = || Request::RemovePod {
+        pod: pod_id(),
+        force: false,
+    };
+    // Nothing turns the loop yet: so many wait as there is room for.
+    let waiting: Vec<_> = (0..1024)
+        .map(|_| {
+            let handle = daemon.handle.clone();
+            tokio::spawn(async move { handle.request(unknown()).await })
+        })
+        .collect();
+    while daemon.event_loop.messages.len() < waiting.len() {
+        tokio::task::yield_now().await;
+    }
+    let refused = daemon.handle.request(unknown()).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Busy), "{refused}");
+
+    let handle = daemon.handle.clone();
+    let stop = CancellationToken::new();
+    let looping = tokio::spawn(daemon.event_loop.run(stop.clone()));
+    for one in waiting {
+        let answer = one.await.unwrap().unwrap_err();
+        assert!(matches!(answer, Refusal::Denied(_)), "{answer}");
+    }
+    let answer = handle.request(unknown()).await.unwrap_err();
+    assert!(
+        matches!(answer, Refusal::Denied(_)),
+        "there is room again: {answer}"
+    );
+    stop.cancel();
+    looping.await.unwrap();
+}

@@ -68,6 +68,8 @@ pub(crate) enum ApiError {
     BodyTooSlow { seconds: u64 },
     /// The body ended before its end.
     BodyBroken,
+    /// The daemon is not ready yet.
+    Recovering,
     /// No answer was found in time.
     TooSlow { seconds: u64 },
     /// Our own fault.
@@ -182,6 +184,15 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
 }
 
 impl ApiError {
+    /// What tells a client how to go on.
+    fn header(&self) -> Option<(HeaderName, &'static str)> {
+        if matches!(self, Self::TokenRefused) {
+            return Some((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        let passes = matches!(self, Self::Recovering | Self::Refused(Refusal::Busy));
+        passes.then_some((header::RETRY_AFTER, "1"))
+    }
+
     fn answer(&self) -> (StatusCode, Value) {
         match self {
             Self::Definition(error) => {
@@ -276,6 +287,13 @@ impl ApiError {
                 let text = "The body ended before its end.";
                 (StatusCode::BAD_REQUEST, message(text))
             }
+            Self::Recovering => {
+                let text = "The daemon is recovering: it looks for the pods that run. Nothing was changed; try \
+                            again in a moment.";
+                // Clients tell it by the reason from other 503s.
+                let body = json!({ "message": text, "reason": "recovering" });
+                (StatusCode::SERVICE_UNAVAILABLE, body)
+            }
             Self::TooSlow { seconds } => {
                 let text = format!(
                     "There was no answer within {seconds} seconds. What was asked for may still happen: \
@@ -297,12 +315,36 @@ impl IntoResponse for ApiError {
             tracing::error!(error = chain(source.as_ref()), "failed to {attempt}");
         }
         let (status, body) = self.answer();
-        let challenge =
-            (status == StatusCode::UNAUTHORIZED)
-                .then_some([(header::WWW_AUTHENTICATE, "Bearer")] as [(HeaderName, &str); 1]);
-        match challenge {
-            Some(headers) => (status, headers, Json(body)).into_response(),
+        match self.header() {
+            Some(header) => (status, [header], Json(body)).into_response(),
             None => (status, Json(body)).into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_says_when_to_try_again() {
+        let not_stored = || Refusal::NotStored {
+            message: "disk full".to_owned(),
+        };
+        let cases = [
+            (ApiError::Recovering, 503, Some("1")),
+            (ApiError::Refused(Refusal::Busy), 503, Some("1")),
+            (ApiError::Refused(not_stored()), 503, None),
+            (ApiError::TooSlow { seconds: 60 }, 503, None),
+            (ApiError::PeerRefused, 403, None),
+        ];
+        for (error, status, retry_after) in cases {
+            let name = format!("{error:?}");
+            let answer = error.into_response();
+            assert_eq!(answer.status().as_u16(), status, "{name}");
+            let header = answer.headers().get(header::RETRY_AFTER);
+            let header = header.and_then(|value| value.to_str().ok());
+            assert_eq!(header, retry_after, "{name}");
         }
     }
 }

@@ -81,7 +81,7 @@ pub(super) async fn info(State(api): Shared) -> Response {
             "total": resources(&accounting.total),
             "free": resources(&accounting.free),
             "overCommitted": resources(&accounting.over_committed),
-            "conditions": api.conditions.list(),
+            "conditions": api.conditions.list(clock::now()),
             "commits": { "durable": commits.full_commits, "normal": commits.normal_commits },
         },
     }))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes, HttpBody as _},
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
     response::Response,
 };
@@ -23,7 +23,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(20);
 const DISCARDED_BYTES: usize = 16 * BODY_BYTES;
 
 /// How long an answer may take that waits for nothing.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Reads the body, so that no handler waits for a slow one.
 pub(super) async fn body(request: Request, next: Next) -> Result<Response, ApiError> {
@@ -74,10 +74,56 @@ const fn too_slow() -> ApiError {
 }
 
 /// Ends requests that should be answered at once and are not. An answer that has begun may take as long as it likes.
-pub(super) async fn duration(request: Request, next: Next) -> Result<Response, ApiError> {
-    timeout(ANSWER_WITHIN, next.run(request))
+pub(super) async fn duration(
+    State(within): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    timeout(within, next.run(request))
         .await
         .map_err(|_| ApiError::TooSlow {
-            seconds: ANSWER_WITHIN.as_secs(),
+            seconds: within.as_secs(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, middleware, routing::get};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_not_waited_for() {
+        let within = Duration::from_secs(1);
+        let slow_body = || async {
+            // The head is there at once, the rest never comes.
+            Body::new(http_body_util::Empty::<Bytes>::new().with_trailers(std::future::pending()))
+        };
+        let router = Router::new()
+            .route("/never", get(std::future::pending::<()>))
+            .route("/at-once", get(|| async { "here" }))
+            .route("/begun", get(slow_body))
+            .route_layer(middleware::from_fn_with_state(within, duration))
+            .route(
+                "/patient",
+                get(|| tokio::time::sleep(Duration::from_millis(1500))),
+            );
+        for (path, expected) in [
+            ("/never", 503),
+            ("/at-once", 200),
+            ("/begun", 200),
+            ("/patient", 200),
+        ] {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let answer = timeout(10 * within, router.clone().oneshot(request)).await;
+            let answer = answer.expect("an answer in time").unwrap();
+            assert_eq!(answer.status().as_u16(), expected, "{path}");
+            if expected == 503 {
+                let body = answer.into_body().collect().await.unwrap().to_bytes();
+                let text = String::from_utf8_lossy(&body);
+                assert!(text.contains("no answer within 1 seconds"), "{text}");
+            }
+        }
+    }
 }

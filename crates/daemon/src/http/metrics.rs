@@ -7,7 +7,10 @@ use axum::{
 };
 
 use super::{Shared, error::ApiError, path::PodPath};
-use crate::metrics::{Format, Scrape};
+use crate::{
+    clock,
+    metrics::{Format, Scrape},
+};
 
 /// `GET /metrics`: Prometheus's text format, or OpenMetrics for those who ask for it.
 pub(super) async fn metrics(
@@ -19,7 +22,7 @@ pub(super) async fn metrics(
     let containerizer = api.containerizer.clone();
     let scrape = Scrape {
         snapshot: api.handle.snapshot(),
-        conditions: api.conditions.list(),
+        conditions: api.conditions.list(clock::now()),
         database_bytes: api.store.size_bytes().ok(),
         start: api.start,
         usage: Box::new(move |run, container| containerizer.usage(run, container)),

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{body::Body, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::stream::{Progress, Watched};
-use crate::http::access::Caller;
+use crate::http::{access::Caller, entrance::Entrance};
 
 /// How long the head of a request may take to come, and how long a connection may lie idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -25,20 +25,40 @@ const HEAD_BYTES: usize = 32 * 1024;
 /// The most header fields; hyper answers 431 to more.
 const HEAD_FIELDS: usize = 100;
 
+/// How long a caller may leave an answer unread, such as a followed log in a pager.
+const READ_ANSWER_WITHIN: Duration = Duration::from_secs(600);
+
 /// How long and how much is read from a caller who is not wanted any more: closing while it still writes would take
 /// from it the answer that says why.
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: u64 = 256 * 1024;
 
 /// Serves the connection until its end, or until `finish` and the end of the request under way.
-pub(super) async fn serve<S>(stream: S, caller: Caller, router: Router, finish: CancellationToken)
-where
+pub(super) async fn serve<S>(
+    stream: S,
+    caller: Caller,
+    entrance: Entrance,
+    finish: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    serve_readers(stream, caller, entrance, finish, READ_ANSWER_WITHIN).await;
+}
+
+/// As [`serve`]; a caller may leave an answer unread for `read_within`.
+async fn serve_readers<S>(
+    stream: S,
+    caller: Caller,
+    entrance: Entrance,
+    finish: CancellationToken,
+    read_within: Duration,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let progress = Arc::new(Progress::default());
     let noted = Arc::clone(&progress);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (router, caller, noted) = (router.clone(), caller.clone(), Arc::clone(&noted));
+        let (router, caller, noted) = (entrance.router(), caller.clone(), Arc::clone(&noted));
         let answer: Answer = Box::pin(async move {
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(caller);
@@ -48,7 +68,7 @@ where
         });
         answer
     });
-    let stream = Watched::new(stream, Arc::clone(&progress));
+    let stream = Watched::new(stream, Arc::clone(&progress), read_within);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -103,4 +123,59 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
     };
     let _ = timeout(LINGER, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, routing::get};
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    const LARGE: usize = 1 << 20;
+
+    /// How long these tests let an answer lie unread.
+    const READ_WITHIN: Duration = Duration::from_millis(500);
+
+    /// A connection that serves one large answer, and its other end.
+    fn connect() -> (DuplexStream, tokio::task::JoinHandle<()>) {
+        let (client, server) = duplex(4096);
+        let router = Router::new().route("/", get(|| async { vec![b'x'; LARGE] }));
+        let finish = CancellationToken::new();
+        let caller = Caller::Unix(None);
+        let serving = serve_readers(server, caller, router.into(), finish, READ_WITHIN);
+        (client, tokio::spawn(serving))
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_read_ends_the_connection() {
+        let (mut client, serving) = connect();
+        client.write_all(REQUEST).await.unwrap();
+        // Not a byte is read, and the connection is not closed either.
+        let ended = timeout(20 * READ_WITHIN, serving).await;
+        ended.expect("the connection's end").unwrap();
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).await.unwrap();
+        assert!(read.len() < LARGE, "{} bytes", read.len());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_read_slowly_comes_whole() {
+        let (mut client, serving) = connect();
+        client.write_all(REQUEST).await.unwrap();
+        let began = tokio::time::Instant::now();
+        let (mut read, mut chunk) = (0, vec![0; LARGE / 16]);
+        while let Ok(count @ 1..) = client.read(&mut chunk).await {
+            read += count;
+            // In all longer than an answer may lie unread, but never so long at a time.
+            if began.elapsed() < 3 * READ_WITHIN {
+                tokio::time::sleep(READ_WITHIN / 10).await;
+            }
+        }
+        assert!(read > LARGE, "{read} bytes");
+        assert!(began.elapsed() > 2 * READ_WITHIN, "{:?}", began.elapsed());
+        serving.await.unwrap();
+    }
 }

@@ -17,9 +17,6 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// How long a caller may leave an answer unread, such as a followed log in a pager.
-const READ_ANSWER_WITHIN: Duration = Duration::from_secs(600);
-
 /// How much was received, and how much of that when the last request was answered.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -45,15 +42,18 @@ impl Progress {
 pub(super) struct Watched<S> {
     inner: S,
     progress: Arc<Progress>,
+    /// How long the other end may take nothing of what it is sent.
+    read_within: Duration,
     /// Runs while the other end takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Watched<S> {
-    pub(super) const fn new(inner: S, progress: Arc<Progress>) -> Self {
+    pub(super) const fn new(inner: S, progress: Arc<Progress>, read_within: Duration) -> Self {
         Self {
             inner,
             progress,
+            read_within,
             stalled: None,
         }
     }
@@ -68,9 +68,10 @@ impl<S> Watched<S> {
             self.stalled = None;
             return written;
         }
+        let read_within = self.read_within;
         let stalled = self
             .stalled
-            .get_or_insert_with(|| Box::pin(sleep(READ_ANSWER_WITHIN)));
+            .get_or_insert_with(|| Box::pin(sleep(read_within)));
         stalled
             .as_mut()
             .poll(cx)

@@ -130,7 +130,7 @@ impl Scrape {
             .by("condition", Kind::ALL.iter().map(present)),
             Reading::gauge(
                 "monopod_recovery_duration",
-                "Time from the daemon's start until it answered, recovery included.",
+                "Time from the daemon's start until it was ready, recovery included.",
             )
             .seconds()
             .is(start.duration.as_secs_f64()),

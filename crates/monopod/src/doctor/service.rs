@@ -79,7 +79,7 @@ fn silent(place: &Place) -> Finding {
     match place.held {
         Some(true) => Finding::fail(
             "daemon",
-            "runs, but does not answer",
+            "runs, but does not answer, or is recovering for long",
             "look at its log; if it is stuck, restart it: pods go on running",
         ),
         Some(false) => Finding::warn(

@@ -16,6 +16,7 @@ mod error;
 pub(crate) mod lock;
 pub(crate) mod process;
 mod recovery;
+mod relocation;
 mod remains;
 mod removal;
 mod run_record;
@@ -43,6 +44,7 @@ pub use config::{Config, DEFAULT_CAPABILITIES};
 pub use error::{DestroyError, LaunchError, OpenError};
 pub(crate) use recovery::names_in;
 pub use recovery::{FoundRun, FoundState, Known, RecoverError, SweepFailure, Swept, Unknown};
+pub use relocation::{Places, RelocationError};
 pub use remains::{CollectError, Moment, Remains};
 pub(crate) use removal::remove_tree;
 

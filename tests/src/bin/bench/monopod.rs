@@ -98,7 +98,8 @@ impl Monopod {
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = clock::monotonic() + PATIENCE;
-        while !http::request(&self.socket, "GET", "/ping", None)
+        // Not `/ping`, which is answered during recovery, too.
+        while !http::request(&self.socket, "GET", "/v2/info", None)
             .is_ok_and(|answer| answer.status == 200)
         {
             let ended = self.daemon.try_wait().context("look at the daemon")?;

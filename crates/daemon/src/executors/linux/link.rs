@@ -1,6 +1,12 @@
 //! The connection to one executor.
 
-use std::{io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use model::id::RunId;
 use runtime::{
@@ -22,6 +28,7 @@ use tracing::{debug, error, info, warn};
 use super::log_loss::LogLosses;
 use crate::{
     handle::Handle,
+    repeats::Repeats,
     watch::{DirectoryWatch, readiness},
 };
 
@@ -73,6 +80,7 @@ impl Link {
         handle: &Handle,
     ) -> String {
         let mut pause = RECONNECT_AFTER;
+        let mut losses = Repeats::default();
         loop {
             let connected = tokio::time::timeout(ANSWERS_WITHIN, self.connect(socket)).await;
             let parted = match connected {
@@ -95,7 +103,9 @@ impl Link {
                     return self.outlast(&mut commands).await;
                 }
                 Parted::Lost(error) => {
-                    warn!(run.id = %self.run, %error, "lost an executor's connection; connecting again");
+                    if let Some(count) = losses.note(Instant::now()) {
+                        warn!(run.id = %self.run, count, %error, "lost an executor's connection; connecting again");
+                    }
                     if tokio::time::timeout(pause, self.pidfd.readable())
                         .await
                         .is_ok()
