@@ -94,7 +94,7 @@ pub struct Scheduler {
 }
 
 /// What the open runs hold together.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Holdings {
     resources: Resources,
     ports: BTreeMap<u16, PodId>,

@@ -123,7 +123,7 @@ impl Scheduler {
             | WaitReason::PortsLacking { .. }
             | WaitReason::NextOffer => None,
         };
-        let free = self.with_old(id, self.free());
+        let free = self.free_without_old(id);
         let pod = self.pod(id);
         let fits = self
             .fit(
@@ -167,19 +167,16 @@ impl Scheduler {
         Some((next.uuid(), reason))
     }
 
-    /// `free`, and what the pod's old instances hold.
-    fn with_old(&self, id: &PodId, mut free: Claim) -> Claim {
+    /// What would be free without the pod's old instances: the total without what others hold. Not what is free now
+    /// and what they hold, which is too much while the runs hold more than there is.
+    fn free_without_old(&self, id: &PodId) -> Claim {
         let pod = self.pod(id);
+        let mut others = self.held.clone();
         for uuid in self.old_in_order(id) {
-            let claim = pod.instances[&uuid].claim();
-            free.resources = free
-                .resources
-                .checked_add(claim.resources)
-                .expect("free and held are parts of the agent's total");
-            for port in claim.ports.iter() {
-                free.ports.insert(port);
+            if let Some(placement) = pod.instances[&uuid].placement() {
+                others.subtract(&placement.claim);
             }
         }
-        free
+        others.free(&self.config.total)
     }
 }

@@ -2,9 +2,17 @@
 
 use std::time::Duration;
 
-use model::{id::InstanceId, record::InstanceRecord, state::Goal};
+use model::{
+    id::InstanceId,
+    offer::Claim,
+    ports::PortSet,
+    record::InstanceRecord,
+    resources::{MIB, Resources},
+    state::Goal,
+};
 use proptest::prelude::*;
-use scheduler::{Event, PodView, Request, WaitReason};
+use scheduler::{Event, InstanceView, PodView, Request, WaitReason};
+use uuid::Uuid;
 
 use crate::world::{Crash, World, definition, id, total};
 
@@ -112,6 +120,8 @@ enum Step {
     },
     Crash(Crash),
     Reboot,
+    /// The daemon starts anew on a host that has more, or less, or other ports.
+    Resize(Claim),
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
@@ -148,6 +158,21 @@ fn shapes() -> impl Strategy<Value = Shape> {
         )
 }
 
+/// What the host may have instead: less than what runs hold, as much, more; ports that overlap with those before, or not.
+fn totals() -> impl Strategy<Value = Claim> {
+    let ports = prop::sample::select(vec![(31000, 31009), (31004, 31013), (31000, 31001), (80, 90)]);
+    let cpus_milli = prop::sample::select(vec![150, 600, 1400, 2500, 4000, 8000]);
+    let mem_mib = prop::sample::select(vec![100, 4096, 4096]);
+    (cpus_milli, mem_mib, ports).prop_map(|(cpus_milli, mem_mib, (first, last))| Claim {
+        resources: Resources {
+            cpus_milli,
+            mem_bytes: mem_mib * MIB,
+            ..total().resources
+        },
+        ports: PortSet::range(first, last),
+    })
+}
+
 fn steps() -> impl Strategy<Value = Step> {
     let index = 0..8usize;
     let crash = prop_oneof![
@@ -172,6 +197,7 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => (1..4000u64).prop_map(|ms| Step::Advance { ms }),
         5 => crash.prop_map(Step::Crash),
         1 => Just(Step::Reboot),
+        1 => totals().prop_map(Step::Resize),
     ]
 }
 
@@ -225,6 +251,7 @@ fn take(world: &mut World, step: &Step) {
             world.runtime.reboot();
             world.restart();
         }
+        Step::Resize(total) => world.resize(total.clone()),
     }
 }
 
@@ -299,6 +326,12 @@ fn check_goals(world: &World) {
             !waiting.is_empty(),
             "{pod} stands still and nothing waits: {view:#?}"
         );
+        for instance in view.instances.iter().filter(|one| one.waiting.is_some()) {
+            assert!(
+                !would_fit(world, &view, instance, &[]),
+                "{pod} waits although it fits: {view:#?}"
+            );
+        }
         for reason in &waiting {
             let transient = matches!(
                 reason,
@@ -316,43 +349,39 @@ fn check_goals(world: &World) {
     }
 }
 
-/// A plain reckoning beside the scheduler's: were the pod's old instances gone, could one that waits be launched?
+/// Were the pod's old instances gone, could one that waits be launched?
 fn would_fit_without_old(world: &World, view: &PodView) -> bool {
     let is_new = |record: &InstanceRecord| record.version == view.record.last_config_change;
-    let old: Vec<_> = view
+    let (new, old): (Vec<_>, Vec<_>) = view
         .instances
         .iter()
-        .filter(|instance| !is_new(&instance.record))
-        .map(|instance| instance.record.id.uuid)
-        .collect();
-    let held: Vec<_> = world
-        .scheduler
-        .open_runs()
-        .into_iter()
-        .filter(|open| !old.contains(&open.run.instance))
+        .partition(|instance| is_new(&instance.record));
+    let old: Vec<_> = old.iter().map(|one| one.record.id.uuid).collect();
+    let mut waiting = new.iter().filter(|one| one.waiting.is_some());
+    waiting.any(|instance| would_fit(world, view, instance, &old))
+}
+
+/// A plain reckoning beside the scheduler's: could the instance be launched if those of `without` were gone?
+fn would_fit(world: &World, view: &PodView, instance: &InstanceView, without: &[Uuid]) -> bool {
+    let open = world.scheduler.open_runs().into_iter();
+    let held: Vec<_> = open
+        .filter(|open| !without.contains(&open.run.instance))
         .map(|open| open.claim)
         .collect();
-    let cpus: u64 = held.iter().map(|claim| claim.resources.cpus_milli).sum();
-    let ports: usize = held.iter().map(|claim| claim.ports.len()).sum();
-    let needed = view.definition.instance_resources().unwrap();
-    let endpoints = || {
-        view.definition
-            .containers
-            .iter()
-            .flat_map(|container| &container.endpoints)
-    };
-    let port_fits = |port: u16| {
-        port == 0
-            || (total().ports.contains(port)
-                && !held.iter().any(|claim| claim.ports.contains(port)))
-    };
-    let placed = view
-        .instances
-        .iter()
-        .any(|instance| instance.record.run_open && is_new(&instance.record));
-    let unique = !view.definition.scheduling.placement.constraints.is_empty();
-    cpus + needed.cpus_milli <= total().resources.cpus_milli
-        && ports + endpoints().count() <= total().ports.len()
+    let sum = |of: fn(&Claim) -> u64| held.iter().map(of).sum::<u64>();
+    let (total, definition) = (&world.total, &instance.definition);
+    let needed = definition.instance_resources().unwrap();
+    let endpoints = || definition.containers.iter().flat_map(|one| &one.endpoints);
+    let is_free = |port: u16| !held.iter().any(|claim| claim.ports.contains(port));
+    let free_ports = total.ports.iter().filter(|port| is_free(*port)).count();
+    let port_fits = |port: u16| port == 0 || (total.ports.contains(port) && is_free(port));
+    let placed = view.instances.iter().any(|other| {
+        other.record.run_open && !without.contains(&other.record.id.uuid)
+    });
+    let unique = !definition.scheduling.placement.constraints.is_empty();
+    sum(|claim| claim.resources.cpus_milli) + needed.cpus_milli <= total.resources.cpus_milli
+        && sum(|claim| claim.resources.mem_bytes) + needed.mem_bytes <= total.resources.mem_bytes
+        && endpoints().count() <= free_ports
         && endpoints().all(|endpoint| port_fits(endpoint.host_port.unwrap_or(0)))
         && !(unique && placed)
 }
@@ -383,7 +412,12 @@ proptest! {
     /// Every goal is reached, with one run for each instance at most, whatever crashes on the way.
     #[test]
     fn every_goal_is_reached_across_crashes(steps in prop::collection::vec(steps(), 1..60)) {
-        check_world(&run(&steps));
+        let mut world = run(&steps);
+        check_world(&world);
+        // Where there was too little for what was wanted, there is room in the end.
+        world.resize(total());
+        world.quiesce();
+        check_world(&world);
     }
 
     /// The same inputs give the same effects, in the same order.

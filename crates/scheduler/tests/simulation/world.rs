@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use agent::allocator::Agent;
+use agent::{accounting::Accounting, allocator::Agent};
 use model::{
-    id::PodId,
+    id::{PodId, RunId},
     offer::{AgentInfo, Claim},
     pod::PodDefinition,
     ports::PortSet,
     record::Record,
-    resources::{MIB, Resources},
+    resources::{MIB, ResourceKind, Resources},
     state::Goal,
     time::Timestamp,
 };
@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) runtime: Runtime,
     pub(crate) now: Timestamp,
+    /// What the agent has.
+    pub(crate) total: Claim,
     /// What the next turn ends with, if with a crash.
     pub(crate) crash: Option<Crash>,
     /// Everything that came out, for comparing two lives.
@@ -57,7 +59,7 @@ pub(crate) fn total() -> Claim {
     }
 }
 
-pub(crate) fn config() -> Config {
+pub(crate) fn config(total: Claim) -> Config {
     let agent = AgentInfo {
         id: "agent".to_owned(),
         hostname: "node1".to_owned(),
@@ -65,18 +67,19 @@ pub(crate) fn config() -> Config {
     };
     Config {
         max_versions: 4,
-        ..Config::new(agent, total())
+        ..Config::new(agent, total)
     }
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let mut world = Self {
-            scheduler: Scheduler::restore(config(), Store::default().saved()).unwrap(),
+            scheduler: Scheduler::restore(config(total()), Store::default().saved()).unwrap(),
             agent: Agent::new(total(), Duration::from_secs(60)),
             store: Store::default(),
             runtime: Runtime::default(),
             now: Timestamp::from_millis(1_000_000),
+            total: total(),
             crash: None,
             trace: Vec::new(),
             announced: Vec::new(),
@@ -115,10 +118,12 @@ impl World {
         release(&mut self.agent, &effects);
         while self.scheduler.wants_offers(self.now) {
             self.agent.revive();
+            let before = self.agent.accounting();
             let Some(offer) = self.agent.offer(self.now) else {
                 break;
             };
-            let answer = self.scheduler.consider(&offer, &total(), &mut turn);
+            check_offer(&offer.claim, &before);
+            let answer = self.scheduler.consider(&offer, &self.total, &mut turn);
             release(&mut self.agent, &answer.effects);
             effects.extend(answer.effects);
             if answer.launches.is_empty() {
@@ -128,6 +133,8 @@ impl World {
             self.agent
                 .accept(offer.id, &answer.launches, self.now)
                 .unwrap();
+            let over = self.agent.accounting().over_committed;
+            assert_eq!(over, before.over_committed, "a launch takes what is not there");
         }
         self.trace
             .extend(effects.iter().map(|effect| format!("{effect:?}")));
@@ -187,10 +194,38 @@ impl World {
         }
     }
 
+    /// The daemon comes back on a host that has something else. That ends nothing: runs of pods that nobody changes
+    /// go on, whether there is room for them or not.
+    pub(crate) fn resize(&mut self, total: Claim) {
+        self.crash = None;
+        let settled = |world: &Self| -> Vec<RunId> {
+            let idle = |view: &PodView| view.deployment.is_none() && !view.record.removing;
+            let views = world.views().into_iter().filter(idle);
+            let instances = views.flat_map(|view| view.instances);
+            instances
+                .filter(|one| one.record.goal == Goal::Running && one.record.run_open)
+                .map(|one| RunId {
+                    instance: one.record.id.uuid,
+                    incarnation: one.record.incarnation,
+                })
+                .collect()
+        };
+        let (before, seen) = (settled(self), self.trace.len());
+        self.total = total;
+        self.restart();
+        let (after, effects) = (settled(self), &self.trace[seen..]);
+        for run in before {
+            assert!(after.contains(&run), "a change of the host ended {run}");
+            let is_kill = |effect: &&String| effect.starts_with("Kill") && effect.contains(&format!("{run:?}"));
+            assert_eq!(effects.iter().find(is_kill), None);
+        }
+    }
+
     /// The daemon dies and comes back: state from the store, the rest from what really exists.
     pub(crate) fn restart(&mut self) {
-        self.scheduler = Scheduler::restore(config(), self.store.saved()).unwrap();
-        self.agent = Agent::new(total(), Duration::from_secs(60));
+        self.scheduler =
+            Scheduler::restore(config(self.total.clone()), self.store.saved()).unwrap();
+        self.agent = Agent::new(self.total.clone(), Duration::from_secs(60));
         let open = self.scheduler.open_runs();
         self.agent.recover(&open);
         for run in self.runtime.runs() {
@@ -276,7 +311,8 @@ impl World {
 
     /// What a restart would know is what is known.
     fn check_memory_equals_store(&self) {
-        let restored = Scheduler::restore(config(), self.store.saved()).unwrap();
+        let restored =
+            Scheduler::restore(config(self.total.clone()), self.store.saved()).unwrap();
         let stored = |scheduler: &Scheduler| {
             let mut views: Vec<_> = scheduler
                 .pods()
@@ -308,10 +344,37 @@ impl World {
             .map(|open| (open.run, open.claim))
             .collect();
         assert_eq!(held, open);
+        check_books(&self.agent.accounting(), &self.total);
         for (run, _) in open {
             assert_eq!(self.scheduler.task_group(run).unwrap().run, run);
         }
     }
+}
+
+/// Only what nobody holds is offered; of a kind of which runs hold too much, nothing.
+fn check_offer(offered: &Claim, books: &Accounting) {
+    for kind in ResourceKind::ALL {
+        let of = |claim: &Claim| claim.resources.get(kind);
+        assert_eq!(of(offered), of(&books.total).saturating_sub(of(&books.used)), "{kind:?}");
+        assert!(of(&books.over_committed) == 0 || of(offered) == 0, "{kind:?}");
+    }
+    assert_eq!(offered.ports, books.total.ports.difference(&books.used.ports));
+}
+
+/// What there is and what is held beyond it are what is offered, used and free.
+fn check_books(books: &Accounting, total: &Claim) {
+    assert_eq!(books.total, *total);
+    for kind in ResourceKind::ALL {
+        let of = |claim: &Claim| claim.resources.get(kind);
+        assert_eq!(
+            of(&books.total) + of(&books.over_committed),
+            of(&books.offered) + of(&books.used) + of(&books.free),
+            "{kind:?}"
+        );
+    }
+    let mut ports = books.used.ports.len() + books.offered.ports.len() + books.free.ports.len();
+    ports -= books.over_committed.ports.len();
+    assert_eq!(ports, books.total.ports.len());
 }
 
 fn is_record(effect: &Effect) -> bool {
