@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     id::{DeploymentId, InstanceId, PodId, RunId},
-    record::{PodVersionRecord, Record, TerminationRecord},
+    record::{PodVersionRecord, Record, RemovedPodRecord, TerminationRecord},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -19,6 +19,8 @@ pub(crate) struct Outbox {
     pub(crate) versions: Vec<PodVersionRecord>,
     pub(crate) versions_gone: Vec<(PodId, Timestamp)>,
     pub(crate) pods_gone: Vec<PodId>,
+    pub(crate) removed: Vec<RemovedPodRecord>,
+    pub(crate) removed_gone: Vec<PodId>,
     pub(crate) instances_gone: Vec<InstanceId>,
     pub(crate) deployments_gone: Vec<DeploymentId>,
     pub(crate) terminations: Vec<TerminationRecord>,
@@ -96,6 +98,8 @@ impl Scheduler {
         records.extend(out.deployments_gone.into_iter().map(Record::DeploymentGone));
         records.extend(out.instances_gone.into_iter().map(Record::InstanceGone));
         records.extend(out.pods_gone.into_iter().map(Record::PodGone));
+        records.extend(out.removed.into_iter().map(Record::RemovedPod));
+        records.extend(out.removed_gone.into_iter().map(Record::RemovedPodGone));
         records.extend(
             out.versions_gone
                 .into_iter()

@@ -58,7 +58,9 @@ impl Scheduler {
             })
             .map(|(id, _)| id.clone())
             .collect();
-        self.fresh = false;
+        if std::mem::take(&mut self.fresh) {
+            self.forget_removed();
+        }
         for id in ids {
             self.settle(&id, turn);
         }
@@ -137,6 +139,7 @@ impl Scheduler {
         self.pods.remove(id);
         self.changed.insert(id.clone());
         self.out.pods_gone.push(id.clone());
+        self.remember_removed(id);
         self.out.announce(Announcement::PodGone { pod: id.clone() });
     }
 

@@ -6,7 +6,7 @@ use model::{
     id::{DeploymentId, InstanceId, PodId, RunId},
     record::{
         BackoffRecord, DeploymentRecord, InstanceRecord, PodRecord, PodVersionRecord, Record,
-        Saved, TaskRecord, TerminationRecord,
+        RemovedPodRecord, Saved, TaskRecord, TerminationRecord,
     },
     time::Timestamp,
 };
@@ -15,6 +15,7 @@ use model::{
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     pods: BTreeMap<PodId, PodRecord>,
+    removed: BTreeMap<PodId, RemovedPodRecord>,
     versions: BTreeMap<(PodId, Timestamp), PodVersionRecord>,
     pub(crate) instances: BTreeMap<InstanceId, InstanceRecord>,
     tasks: BTreeMap<(RunId, String), TaskRecord>,
@@ -29,6 +30,10 @@ impl Store {
     pub(crate) fn commit(&mut self, records: impl Iterator<Item = Record>) {
         for record in records {
             self.apply(record);
+        }
+        for (pod, _) in self.versions.keys() {
+            let (defined, removed) = (self.pods.contains_key(pod), self.removed.contains_key(pod));
+            assert!(defined != removed, "{pod} has versions that nobody will forget");
         }
     }
 
@@ -70,6 +75,12 @@ impl Store {
                     "an instance has the version that goes"
                 );
                 assert!(self.versions.remove(&(pod, version)).is_some());
+            }
+            Record::RemovedPod(row) => {
+                self.removed.insert(row.pod.clone(), row);
+            }
+            Record::RemovedPodGone(pod) => {
+                assert!(self.removed.remove(&pod).is_some());
             }
             Record::Instance(row) => self.apply_instance(row),
             Record::InstanceGone(id) => {
@@ -138,6 +149,7 @@ impl Store {
         Saved {
             pods: self.pods.values().cloned().collect(),
             versions: self.versions.values().cloned().collect(),
+            removed: self.removed.values().cloned().collect(),
             instances: self.instances.values().cloned().collect(),
             tasks: self.tasks.values().cloned().collect(),
             deployments: self.deployments.values().cloned().collect(),

@@ -67,6 +67,7 @@ pub(crate) fn config(total: Claim) -> Config {
     };
     Config {
         max_versions: 4,
+        max_removed_pods: 2,
         ..Config::new(agent, total)
     }
 }
@@ -325,6 +326,7 @@ impl World {
                 views,
                 scheduler.deployments().cloned().collect::<Vec<_>>(),
                 scheduler.open_runs(),
+                scheduler.versions().count(),
             )
         };
         assert_eq!(stored(&restored), stored(&self.scheduler));
