@@ -209,6 +209,9 @@ pub enum Event {
 pub enum Effect {
     /// Changes the stored state.
     Record(Record),
+    /// The turn's records must survive a power cut before anything else is carried out: a run that must not be
+    /// repeated is launched, or the end of one is seen. Any turn that carries a request is stored like that.
+    Harden,
     /// Launches a run.
     Launch(Arc<TaskGroup>),
     /// Ends a run. Idempotent.

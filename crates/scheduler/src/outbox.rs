@@ -32,6 +32,8 @@ pub(crate) struct Outbox {
     pub(crate) backoffs: BTreeSet<(PodId, Timestamp)>,
     /// Whether runs were opened or ended, so that reasons to wait may have changed.
     pub(crate) holdings_moved: bool,
+    /// Whether the turn's rows must survive a power cut although nobody asked for anything.
+    pub(crate) durable: bool,
     pub(crate) effects: Vec<Effect>,
     pods: BTreeSet<PodId>,
     instances: BTreeSet<(PodId, Uuid)>,
@@ -108,6 +110,7 @@ impl Scheduler {
         records
             .into_iter()
             .map(Effect::Record)
+            .chain(out.durable.then_some(Effect::Harden))
             .chain(out.effects)
             .collect()
     }

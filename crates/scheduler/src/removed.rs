@@ -26,7 +26,10 @@ impl Scheduler {
 
     /// Forgets removed pods beyond the limit, with all their versions, the one removed first first.
     pub(crate) fn forget_removed(&mut self) {
-        let surplus = self.removed.len().saturating_sub(self.config.max_removed_pods);
+        let surplus = self
+            .removed
+            .len()
+            .saturating_sub(self.config.max_removed_pods);
         if surplus == 0 {
             return;
         }

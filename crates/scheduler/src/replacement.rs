@@ -47,7 +47,7 @@ impl Scheduler {
             && pod
                 .instances
                 .values()
-                .all(|instance| !pod.is_old(instance) && instance.is_ready())
+                .all(|instance| !pod.is_old(instance) && instance.has_arrived())
     }
 
     fn progress(&self, id: &PodId) -> Progress {
@@ -57,13 +57,12 @@ impl Scheduler {
             ..Progress::default()
         };
         for instance in pod.instances.values() {
-            let ready = instance.is_ready();
             if !pod.is_old(instance) && instance.is_wanted() {
                 progress.new += 1;
-                progress.new_ready += usize::from(ready);
+                progress.new_ready += usize::from(instance.has_arrived());
             } else if instance.is_dying() {
                 progress.dying += 1;
-            } else if ready {
+            } else if instance.is_ready() {
                 progress.old_ready += 1;
             } else {
                 progress.old_unready += 1;
@@ -72,14 +71,14 @@ impl Scheduler {
         progress
     }
 
-    /// Old instances without a run serve nobody and are not launched again.
+    /// Old instances without a run serve nobody and are not launched again; results of an old version are history.
     fn give_up_waiting_old(&mut self, id: &PodId) {
         let pod = self.pod(id);
         let waiting: Vec<Uuid> = pod
             .wanted()
             .filter(|instance| {
                 pod.is_old(instance)
-                    && (instance.is_waiting() || instance.record.goal == Goal::Stopped)
+                    && (!instance.record.run_open || instance.record.goal == Goal::Stopped)
             })
             .map(Instance::uuid)
             .collect();

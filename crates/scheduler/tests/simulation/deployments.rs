@@ -468,6 +468,9 @@ fn no_room_is_made_where_there_is_none_to_be_made() {
     // With room for it, the successor takes the place of the old one.
     let world = shrunk(3300);
     let view = world.view("/web");
-    assert!(view.instances.len() == 1 && view.deployment.is_none(), "{view:#?}");
+    assert!(
+        view.instances.len() == 1 && view.deployment.is_none(),
+        "{view:#?}"
+    );
     assert_eq!(view.instances[0].record.version, view.record.version);
 }

@@ -8,7 +8,7 @@ use model::{
     ports::PortSet,
     record::InstanceRecord,
     resources::{MIB, Resources},
-    state::Goal,
+    state::{Condition, Goal, TaskState},
 };
 use proptest::prelude::*;
 use scheduler::{Event, InstanceView, PodView, Request, WaitReason};
@@ -28,6 +28,7 @@ struct Shape {
     unique: bool,
     upgrade: (f64, f64),
     label: u8,
+    restart: &'static str,
 }
 
 impl Shape {
@@ -62,13 +63,14 @@ impl Shape {
         let definition = definition(&format!(
             r#"{{"id":"/p{}","labels":{{"v":"{}"}},"containers":[{}],"networks":[{{"mode":"host"}}],
                 "scaling":{{"kind":"fixed","instances":{}}},"scheduling":{{"upgrade":
-                {{"minimumHealthCapacity":{},"maximumOverCapacity":{}}}{constraint}}}}}"#,
+                {{"minimumHealthCapacity":{},"maximumOverCapacity":{}}},"restartPolicy":"{}"{constraint}}}}}"#,
             self.pod,
             self.label,
             containers.join(","),
             self.instances,
             self.upgrade.0,
             self.upgrade.1,
+            self.restart,
         ));
         if put {
             Request::PutPod { definition, force }
@@ -120,6 +122,7 @@ enum Step {
     },
     Crash(Crash),
     Reboot,
+    PowerCut,
     /// The daemon starts anew on a host that has more, or less, or other ports.
     Resize(Claim),
 }
@@ -142,9 +145,16 @@ fn shapes() -> impl Strategy<Value = Shape> {
             prop::sample::select(vec![0.0, 0.5, 1.0]),
             prop::sample::select(vec![0.0, 0.5, 1.0]),
         ),
+        prop::sample::select(vec!["ALWAYS", "ALWAYS", "ON_FAILURE", "NEVER"]),
     )
         .prop_map(
-            |((pod, instances, cpus, containers), port, (checked, unique, label), upgrade)| Shape {
+            |(
+                (pod, instances, cpus, containers),
+                port,
+                (checked, unique, label),
+                upgrade,
+                restart,
+            )| Shape {
                 pod,
                 instances,
                 cpus,
@@ -154,13 +164,19 @@ fn shapes() -> impl Strategy<Value = Shape> {
                 unique,
                 upgrade,
                 label,
+                restart,
             },
         )
 }
 
 /// What the host may have instead: less than what runs hold, as much, more; ports that overlap with those before, or not.
 fn totals() -> impl Strategy<Value = Claim> {
-    let ports = prop::sample::select(vec![(31000, 31009), (31004, 31013), (31000, 31001), (80, 90)]);
+    let ports = prop::sample::select(vec![
+        (31000, 31009),
+        (31004, 31013),
+        (31000, 31001),
+        (80, 90),
+    ]);
     let cpus_milli = prop::sample::select(vec![150, 600, 1400, 2500, 4000, 8000]);
     let mem_mib = prop::sample::select(vec![100, 4096, 4096]);
     (cpus_milli, mem_mib, ports).prop_map(|(cpus_milli, mem_mib, (first, last))| Claim {
@@ -197,6 +213,7 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => (1..4000u64).prop_map(|ms| Step::Advance { ms }),
         5 => crash.prop_map(Step::Crash),
         1 => Just(Step::Reboot),
+        1 => Just(Step::PowerCut),
         1 => totals().prop_map(Step::Resize),
     ]
 }
@@ -247,10 +264,8 @@ fn take(world: &mut World, step: &Step) {
         Step::Work { steps } => work(world, *steps),
         Step::Advance { ms } => world.advance(Duration::from_millis(*ms)),
         Step::Crash(crash) => world.crash = Some(*crash),
-        Step::Reboot => {
-            world.runtime.reboot();
-            world.restart();
-        }
+        Step::Reboot => world.reboot(),
+        Step::PowerCut => world.power_cut(),
         Step::Resize(total) => world.resize(total.clone()),
     }
 }
@@ -304,17 +319,17 @@ fn check_goals(world: &World) {
             "{pod} was removed and is still there"
         );
         let target = usize::try_from(view.definition.scaling.instances()).unwrap();
-        let ready = view
+        let arrived = view
             .instances
             .iter()
-            .filter(|instance| instance.ready)
+            .filter(|instance| instance.ready || instance.is_over())
             .count();
         let old = view
             .instances
             .iter()
             .filter(|instance| instance.record.version != view.record.last_config_change)
             .count();
-        if ready == target && view.instances.len() == target && view.deployment.is_none() {
+        if arrived == target && view.instances.len() == target && view.deployment.is_none() {
             continue;
         }
         let waiting: Vec<_> = view
@@ -375,15 +390,33 @@ fn would_fit(world: &World, view: &PodView, instance: &InstanceView, without: &[
     let is_free = |port: u16| !held.iter().any(|claim| claim.ports.contains(port));
     let free_ports = total.ports.iter().filter(|port| is_free(*port)).count();
     let port_fits = |port: u16| port == 0 || (total.ports.contains(port) && is_free(port));
-    let placed = view.instances.iter().any(|other| {
-        other.record.run_open && !without.contains(&other.record.id.uuid)
-    });
+    let placed = view
+        .instances
+        .iter()
+        .any(|other| other.record.run_open && !without.contains(&other.record.id.uuid));
     let unique = !definition.scheduling.placement.constraints.is_empty();
     sum(|claim| claim.resources.cpus_milli) + needed.cpus_milli <= total.resources.cpus_milli
         && sum(|claim| claim.resources.mem_bytes) + needed.mem_bytes <= total.resources.mem_bytes
         && endpoints().count() <= free_ports
         && endpoints().all(|endpoint| port_fits(endpoint.host_port.unwrap_or(0)))
         && !(unique && placed)
+}
+
+/// An instance that is not launched again tells how each container ended, and has the result that follows from it.
+fn check_result(instance: &InstanceView) {
+    let states: Vec<_> = instance.tasks.iter().map(|task| task.state).collect();
+    assert!(
+        states.iter().all(|state| state.is_terminal()),
+        "{instance:#?}"
+    );
+    let finished = states.iter().all(|state| *state == TaskState::Finished);
+    let result = if finished {
+        Condition::Finished
+    } else {
+        Condition::Failed
+    };
+    assert_eq!(instance.record.condition, result, "{instance:#?}");
+    assert_eq!((instance.ready, &instance.waiting), (false, &None));
 }
 
 fn check_world(world: &World) {
@@ -402,6 +435,9 @@ fn check_world(world: &World) {
     for view in world.views() {
         for instance in &view.instances {
             assert_eq!(instance.record.goal, Goal::Running);
+            if instance.is_over() {
+                check_result(instance);
+            }
         }
     }
 }

@@ -91,9 +91,12 @@ fn versions_of_pods_removed_long_ago_are_forgotten() {
     let mut world = World::new();
     let first = add(&mut world, &two("/a", 1, "")).version.unwrap();
     let limit = config(total()).max_removed_pods;
-    let jobs: Vec<String> = (0..limit + 2).map(|number| format!("/job{number}")).collect();
+    let jobs: Vec<String> = (0..limit + 2)
+        .map(|number| format!("/job{number}"))
+        .collect();
     let mut versions = Vec::new();
-    let known = |world: &World, pod: &str, version| world.scheduler.definition(&id(pod), version).is_some();
+    let known =
+        |world: &World, pod: &str, version| world.scheduler.definition(&id(pod), version).is_some();
     for job in &jobs {
         world.advance(Duration::from_secs(1));
         versions.push(add(&mut world, &two(job, 1, "")).version.unwrap());

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use model::{
     id::{DeploymentId, InstanceId, PodId, RunId},
+    pod::RestartPolicy,
     record::{
         BackoffRecord, DeploymentRecord, InstanceRecord, PodRecord, PodVersionRecord, Record,
         RemovedPodRecord, Saved, TaskRecord, TerminationRecord,
     },
+    state::TaskState,
     time::Timestamp,
 };
 
@@ -33,7 +35,10 @@ impl Store {
         }
         for (pod, _) in self.versions.keys() {
             let (defined, removed) = (self.pods.contains_key(pod), self.removed.contains_key(pod));
-            assert!(defined != removed, "{pod} has versions that nobody will forget");
+            assert!(
+                defined != removed,
+                "{pod} has versions that nobody will forget"
+            );
         }
     }
 
@@ -123,11 +128,31 @@ impl Store {
                 "launched before the run before was over"
             );
             assert!(
+                grown == 0 || !self.is_over(before),
+                "launched although it is over"
+            );
+            assert!(
                 before.goal != model::state::Goal::Decommissioned || before.goal == row.goal,
                 "a decommissioned instance came back"
             );
         }
         self.instances.insert(row.id.clone(), row);
+    }
+
+    /// Whether the restart policy keeps an instance whose run ended from being launched again.
+    fn is_over(&self, row: &InstanceRecord) -> bool {
+        let definition = &self.versions[&(row.pod.clone(), row.version)].definition;
+        let of_run = self.tasks.iter().filter(|((run, _), _)| {
+            (run.instance, run.incarnation) == (row.id.uuid, row.incarnation)
+        });
+        row.incarnation > 0
+            && match definition.scheduling.restart_policy {
+                RestartPolicy::Always => false,
+                RestartPolicy::OnFailure => of_run
+                    .map(|(_, task)| task.state)
+                    .all(|state| state == TaskState::Finished),
+                RestartPolicy::Never => true,
+            }
     }
 
     fn apply_task(&mut self, row: TaskRecord) {

@@ -12,6 +12,7 @@ use model::{
     resources::{MIB, ResourceKind, Resources},
     state::Goal,
     time::Timestamp,
+    update::{RunOutcome, RunOver},
 };
 use scheduler::{
     Accepted, Config, Denied, Effect, Event, PodView, Request, Scheduler, Turn, WaitReason,
@@ -29,10 +30,26 @@ pub(crate) enum Crash {
     AfterEffects(usize),
 }
 
+/// Why a turn is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Request,
+    Observation,
+}
+
+/// Whether the host restarted before the daemon starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boot {
+    Same,
+    Another,
+}
+
 pub(crate) struct World {
     pub(crate) scheduler: Scheduler,
     pub(crate) agent: Agent,
     pub(crate) store: Store,
+    /// What of the store a power cut leaves.
+    durable: Store,
     pub(crate) runtime: Runtime,
     pub(crate) now: Timestamp,
     /// What the agent has.
@@ -78,6 +95,7 @@ impl World {
             scheduler: Scheduler::restore(config(total()), Store::default().saved()).unwrap(),
             agent: Agent::new(total(), Duration::from_secs(60)),
             store: Store::default(),
+            durable: Store::default(),
             runtime: Runtime::default(),
             now: Timestamp::from_millis(1_000_000),
             total: total(),
@@ -92,7 +110,7 @@ impl World {
 
     pub(crate) fn request(&mut self, request: Request) -> Result<Accepted, Denied> {
         let mut answer = None;
-        self.turn(|scheduler, turn| {
+        self.turn(Cause::Request, |scheduler, turn| {
             let (given, effects) = scheduler.request(request, turn);
             answer = Some(given);
             effects
@@ -101,11 +119,17 @@ impl World {
     }
 
     pub(crate) fn observe(&mut self, event: Event) {
-        self.turn(|scheduler, turn| scheduler.observe(event, turn));
+        self.turn(Cause::Observation, |scheduler, turn| {
+            scheduler.observe(event, turn)
+        });
     }
 
     /// One turn: decide, exchange offers, commit, carry out; cut off where a crash is due.
-    fn turn(&mut self, decide: impl FnOnce(&mut Scheduler, &mut Turn<'_>) -> Vec<Effect>) {
+    fn turn(
+        &mut self,
+        cause: Cause,
+        decide: impl FnOnce(&mut Scheduler, &mut Turn<'_>) -> Vec<Effect>,
+    ) {
         let next = &mut self.next_uuid;
         let mut new_uuid = || {
             *next += 1;
@@ -135,14 +159,17 @@ impl World {
                 .accept(offer.id, &answer.launches, self.now)
                 .unwrap();
             let over = self.agent.accounting().over_committed;
-            assert_eq!(over, before.over_committed, "a launch takes what is not there");
+            assert_eq!(
+                over, before.over_committed,
+                "a launch takes what is not there"
+            );
         }
         self.trace
             .extend(effects.iter().map(|effect| format!("{effect:?}")));
         match self.crash.take() {
             Some(Crash::BeforeCommit) => self.restart(),
             Some(Crash::AfterEffects(count)) => {
-                self.commit(&effects);
+                self.commit(cause, &effects);
                 self.carry_out(
                     effects
                         .into_iter()
@@ -152,7 +179,7 @@ impl World {
                 self.restart();
             }
             None => {
-                self.commit(&effects);
+                self.commit(cause, &effects);
                 self.check_memory_equals_store();
                 self.carry_out(effects.into_iter());
             }
@@ -160,7 +187,7 @@ impl World {
         self.check_holdings();
     }
 
-    fn commit(&mut self, effects: &[Effect]) {
+    fn commit(&mut self, cause: Cause, effects: &[Effect]) {
         let first = effects
             .iter()
             .position(|effect| !is_record(effect))
@@ -171,12 +198,15 @@ impl World {
                 Effect::Record(record) => Some(record.clone()),
                 _ => None,
             }));
+        if cause == Cause::Request || effects.contains(&Effect::Harden) {
+            self.durable = self.store.clone();
+        }
     }
 
     fn carry_out(&mut self, effects: impl Iterator<Item = Effect>) {
         for effect in effects {
             match effect {
-                Effect::Record(Record::RunForgotten(run)) => self.runtime.discard(run),
+                Effect::Record(Record::RunForgotten(run)) => self.runtime.forget(run),
                 Effect::Launch(group) => {
                     let row = self.store.instances.get(&group.instance);
                     let row = row.expect("only known instances are launched");
@@ -190,7 +220,7 @@ impl World {
                 Effect::Kill { run, .. } => self.runtime.kill(run),
                 Effect::Acknowledge { run, sequence } => self.runtime.acknowledge(run, sequence),
                 Effect::Announce(announcement) => self.announced.push(announcement.to_string()),
-                Effect::Record(_) | Effect::Release(_) => {}
+                Effect::Record(_) | Effect::Harden | Effect::Release(_) => {}
             }
         }
     }
@@ -217,13 +247,33 @@ impl World {
         let (after, effects) = (settled(self), &self.trace[seen..]);
         for run in before {
             assert!(after.contains(&run), "a change of the host ended {run}");
-            let is_kill = |effect: &&String| effect.starts_with("Kill") && effect.contains(&format!("{run:?}"));
+            let is_kill = |effect: &&String| {
+                effect.starts_with("Kill") && effect.contains(&format!("{run:?}"))
+            };
             assert_eq!(effects.iter().find(is_kill), None);
         }
     }
 
+    /// The host restarts in good order: nothing stored is lost.
+    pub(crate) fn reboot(&mut self) {
+        self.crash = None;
+        self.runtime.reboot();
+        self.start(Boot::Another);
+    }
+
+    /// The host loses its power, and with it all that was stored since somebody asked for something, or since what must
+    /// not happen twice.
+    pub(crate) fn power_cut(&mut self) {
+        self.store = self.durable.clone();
+        self.reboot();
+    }
+
     /// The daemon dies and comes back: state from the store, the rest from what really exists.
     pub(crate) fn restart(&mut self) {
+        self.start(Boot::Same);
+    }
+
+    fn start(&mut self, boot: Boot) {
         self.scheduler =
             Scheduler::restore(config(self.total.clone()), self.store.saved()).unwrap();
         self.agent = Agent::new(self.total.clone(), Duration::from_secs(60));
@@ -235,8 +285,14 @@ impl World {
                 self.runtime.discard(run);
             }
         }
+        let mut lost = Vec::new();
         for placement in open {
-            if !self.runtime.contains(placement.run) {
+            if self.runtime.contains(placement.run) {
+                continue;
+            }
+            if boot == Boot::Another {
+                lost.push(placement.run);
+            } else {
                 let group = self
                     .scheduler
                     .task_group(placement.run)
@@ -246,6 +302,10 @@ impl World {
             }
         }
         self.runtime.reconnect();
+        for run in lost {
+            let outcome = RunOutcome::HostRebooted;
+            self.observe(Event::RunOver(RunOver { run, outcome }));
+        }
         self.observe(Event::Tick);
     }
 
@@ -312,8 +372,7 @@ impl World {
 
     /// What a restart would know is what is known.
     fn check_memory_equals_store(&self) {
-        let restored =
-            Scheduler::restore(config(self.total.clone()), self.store.saved()).unwrap();
+        let restored = Scheduler::restore(config(self.total.clone()), self.store.saved()).unwrap();
         let stored = |scheduler: &Scheduler| {
             let mut views: Vec<_> = scheduler
                 .pods()
@@ -357,10 +416,20 @@ impl World {
 fn check_offer(offered: &Claim, books: &Accounting) {
     for kind in ResourceKind::ALL {
         let of = |claim: &Claim| claim.resources.get(kind);
-        assert_eq!(of(offered), of(&books.total).saturating_sub(of(&books.used)), "{kind:?}");
-        assert!(of(&books.over_committed) == 0 || of(offered) == 0, "{kind:?}");
+        assert_eq!(
+            of(offered),
+            of(&books.total).saturating_sub(of(&books.used)),
+            "{kind:?}"
+        );
+        assert!(
+            of(&books.over_committed) == 0 || of(offered) == 0,
+            "{kind:?}"
+        );
     }
-    assert_eq!(offered.ports, books.total.ports.difference(&books.used.ports));
+    assert_eq!(
+        offered.ports,
+        books.total.ports.difference(&books.used.ports)
+    );
 }
 
 /// What there is and what is held beyond it are what is offered, used and free.
