@@ -136,7 +136,8 @@ impl<E: Executors> EventLoop<E> {
         let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let decisions = self.decide(messages, now);
         let records = records(&decisions.effects);
-        let durability = if decisions.replies.is_empty() {
+        let hardened = decisions.effects.contains(&Effect::Harden);
+        let durability = if decisions.replies.is_empty() && !hardened {
             Durability::Normal
         } else {
             Durability::Full
@@ -298,7 +299,7 @@ impl<E: Executors> EventLoop<E> {
         for effect in effects {
             match effect {
                 Effect::Record(Record::RunForgotten(run)) => self.executors.discard(run),
-                Effect::Record(_) | Effect::Release(_) => {}
+                Effect::Record(_) | Effect::Harden | Effect::Release(_) => {}
                 Effect::Launch(group) => {
                     info!(instance.id = %group.instance, run.id = %group.run, "launches");
                     self.executors.launch(group);

@@ -28,7 +28,7 @@ pub struct PodRecord {
     pub removing: bool,
 }
 
-/// One version of a pod's definition. Versions outlive the pod.
+/// One version of a pod's definition. Versions outlive the pod, as long as it is among the last that were removed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodVersionRecord {
     /// The pod.
@@ -37,6 +37,15 @@ pub struct PodVersionRecord {
     pub version: Timestamp,
     /// The normalised definition, its `version` member included.
     pub definition: Arc<PodDefinition>,
+}
+
+/// A pod that was removed and whose versions are still kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedPodRecord {
+    /// The pod.
+    pub pod: PodId,
+    /// When its last instance was gone.
+    pub removed_at: Timestamp,
 }
 
 /// An instance.
@@ -187,7 +196,11 @@ pub enum Record {
     PodGone(PodId),
     /// Writes a version.
     PodVersion(PodVersionRecord),
-    /// Deletes a version: the pod has more than are kept, and nothing refers to this one.
+    /// Remembers that a pod was removed.
+    RemovedPod(RemovedPodRecord),
+    /// Forgets that a pod was removed: it is back, or its versions are deleted too.
+    RemovedPodGone(PodId),
+    /// Deletes a version: there are more than are kept, and nothing refers to this one.
     PodVersionGone {
         /// The pod.
         pod: PodId,
@@ -228,6 +241,8 @@ pub struct Saved {
     pub pods: Vec<PodRecord>,
     /// For each pod its known versions, ascending; of pods no longer defined, too.
     pub versions: Vec<PodVersionRecord>,
+    /// Pods that were removed and have versions, by id.
+    pub removed: Vec<RemovedPodRecord>,
     /// Instances, by id.
     pub instances: Vec<InstanceRecord>,
     /// Tasks, by run and container.

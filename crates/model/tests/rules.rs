@@ -715,6 +715,17 @@ fn names_what_does_not_run_yet() {
 }
 
 #[test]
+fn restart_policies_of_containers_are_refused() {
+    let text = pod_of(json!({}), json!({"restartPolicy": "NEVER"})).to_string();
+    let error = pod::admit(text.as_bytes(), &settings()).unwrap_err();
+    let told = format!("{error:?}");
+    assert!(
+        told.contains("restartPolicy") && told.contains("no restart policy of their own"),
+        "{told}"
+    );
+}
+
+#[test]
 fn advises() {
     let long = format!("/{}", "a".repeat(55));
     let text = pod_of(

@@ -343,6 +343,11 @@ fn refuses() {
             vec![("/scheduling/killSelection", "error.unknown.enum.literal")],
         ),
         (
+            "/scheduling/restartPolicy".into(),
+            json!("sometimes"),
+            vec![("/scheduling/restartPolicy", "error.unknown.enum.literal")],
+        ),
+        (
             "/scheduling/unreachableStrategy".into(),
             json!(1),
             vec![("/scheduling/unreachableStrategy", "error.expected.jsobject")],
@@ -479,6 +484,18 @@ fn reads_and_writes_in_canonical_form() {
             none,
         ),
         (
+            "/scheduling/restartPolicy",
+            json!("on_Failure"),
+            json!("ON_FAILURE"),
+            none,
+        ),
+        (
+            "/scheduling/restartPolicy",
+            json!("never"),
+            json!("NEVER"),
+            none,
+        ),
+        (
             "/scheduling/unreachableStrategy",
             json!("whatever"),
             json!("disabled"),
@@ -600,7 +617,7 @@ fn reads_and_writes_in_canonical_form() {
         ("/containers/0/tty", json!(null)),
         ("/containers/0/volumeMounts", json!(null)),
         ("/containers/0/dependsOn", json!([])),
-        ("/scheduling/restartPolicy", json!("NEVER")),
+        ("/scheduling/restartPolicy", json!("Always")),
     ];
     for (pointer, value) in dropped {
         assert_eq!(

@@ -47,6 +47,8 @@ pub struct Config {
     pub kill_retry: Duration,
     /// How many versions of a pod are kept (marathon: `--zk_max_versions`).
     pub max_versions: usize,
+    /// Of how many removed pods versions are kept, those removed last.
+    pub max_removed_pods: usize,
     /// How many instances one pod may want.
     pub max_instances: u32,
     /// How many runs that ended are remembered for each pod.
@@ -67,6 +69,7 @@ impl Config {
             launch_confirm_timeout: Duration::from_secs(300),
             kill_retry: Duration::from_secs(30),
             max_versions: 50,
+            max_removed_pods: 200,
             max_instances: 10_000,
             max_terminations: 10,
             env_vars_prefix: String::new(),
@@ -206,6 +209,9 @@ pub enum Event {
 pub enum Effect {
     /// Changes the stored state.
     Record(Record),
+    /// The turn's records must survive a power cut before anything else is carried out: a run that must not be
+    /// repeated is launched, or the end of one is seen. Any turn that carries a request is stored like that.
+    Harden,
     /// Launches a run.
     Launch(Arc<TaskGroup>),
     /// Ends a run. Idempotent.

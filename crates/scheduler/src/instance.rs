@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use model::{
     id::{RunId, task_id},
     offer::{Claim, Placement},
-    pod::PodDefinition,
+    pod::{PodDefinition, RestartPolicy},
     record::{InstanceRecord, TaskRecord},
     resources::Resources,
     state::{Condition, Goal, TaskState},
     time::Timestamp,
 };
 use uuid::Uuid;
+
+use crate::backoff;
 
 /// An instance in memory.
 #[derive(Clone, Debug)]
@@ -42,7 +44,47 @@ impl Instance {
 
     /// Whether it is to be launched as soon as it fits.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.record.goal == Goal::Running && !self.record.run_open
+        self.record.goal == Goal::Running && !self.record.run_open && !self.is_over()
+    }
+
+    /// Whether its last run has ended: it keeps its result, holds nothing, and is never launched again.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.record.run_open && self.ends_with_run()
+    }
+
+    /// Whether the run it is in, or was in last, is its last one, as far as its tasks tell by now.
+    pub(crate) fn ends_with_run(&self) -> bool {
+        self.record.incarnation > 0
+            && match self.restart_policy() {
+                RestartPolicy::Always => false,
+                RestartPolicy::OnFailure => self.has_succeeded(),
+                RestartPolicy::Never => true,
+            }
+    }
+
+    /// Whether every container ended with status 0 by itself.
+    pub(crate) fn has_succeeded(&self) -> bool {
+        let mut tasks = self.tasks.iter();
+        !self.tasks.is_empty() && tasks.all(|task| task.state == TaskState::Finished)
+    }
+
+    pub(crate) fn restart_policy(&self) -> RestartPolicy {
+        self.definition.scheduling.restart_policy
+    }
+
+    /// Whether all that a deployment waits for has come of it: it serves, or its last run has ended.
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.is_ready() || self.is_over()
+    }
+
+    /// Whether a run that came to this delays the next launches of the pod: where there are any.
+    pub(crate) fn delays(&self, condition: Condition) -> bool {
+        backoff::is_counted(condition)
+            && match self.restart_policy() {
+                RestartPolicy::Always => true,
+                RestartPolicy::OnFailure => condition != Condition::Finished,
+                RestartPolicy::Never => false,
+            }
     }
 
     /// Whether its run was asked to end and has not yet.

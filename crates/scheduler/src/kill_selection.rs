@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::instance::Instance;
 
-/// Instances in the order in which they are given up: waiting ones, those that are not ready, then by
-/// `selection`.
+/// Instances in the order in which they are given up: waiting ones and those that ended failed, those that are not
+/// ready, then by `selection`. Last those that ended well: of so many runs as are wanted these are done.
 ///
 /// Marathon gives up waiting instances last and does not look at health; both is corrected here.
 pub(crate) fn in_order<'a>(
@@ -22,7 +22,9 @@ pub(crate) fn in_order<'a>(
 
 /// Class, then age in the sense of the selection.
 fn key(instance: &Instance, selection: KillSelection) -> (u8, i64) {
-    let class = if !instance.record.run_open {
+    let class = if instance.is_over() && instance.has_succeeded() {
+        5
+    } else if !instance.record.run_open {
         0
     } else if !instance.is_ready() {
         match instance.record.condition {

@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use model::{
     id::{PodId, RunId},
     offer::{Claim, Offer, Placement},
+    pod::RestartPolicy,
     ports::PortSet,
     resources::ResourceKind,
     state::{Condition, Goal},
@@ -179,7 +180,11 @@ impl Scheduler {
         self.set_condition(pod, uuid, Condition::Provisioned, now);
         self.held.add(&placement.claim, pod);
         self.out.holdings_moved = true;
-        let group = self.group_of(&self.pod(pod).instances[&uuid]);
+        let instance = &self.pod(pod).instances[&uuid];
+        // A launch that a power cut makes forgotten would be repeated.
+        let once = instance.restart_policy() == RestartPolicy::Never;
+        let group = self.group_of(instance);
+        self.out.durable |= once;
         self.out.effects.push(Effect::Launch(Arc::new(group)));
         placement
     }

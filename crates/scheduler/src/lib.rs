@@ -35,6 +35,7 @@ mod launch;
 mod outbox;
 mod pods;
 mod ports;
+mod removed;
 mod replacement;
 mod requests;
 mod restore;
@@ -82,8 +83,10 @@ pub struct Scheduler {
     /// Whether nothing was settled since the state was restored.
     fresh: bool,
     pods: BTreeMap<PodId, Pod>,
-    /// Versions by pod; they outlive it.
+    /// Versions by pod; they outlive it while it is in `removed`.
     history: BTreeMap<PodId, BTreeMap<Timestamp, Arc<PodDefinition>>>,
+    /// The pods that were removed last, and when. Every pod of `history` is either here or in `pods`.
+    removed: BTreeMap<PodId, Timestamp>,
     /// Which pod an instance belongs to.
     owners: BTreeMap<Uuid, PodId>,
     /// Running deployments; at most one for each pod.
@@ -94,7 +97,7 @@ pub struct Scheduler {
 }
 
 /// What the open runs hold together.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Holdings {
     resources: Resources,
     ports: BTreeMap<u16, PodId>,
@@ -176,9 +179,15 @@ impl Scheduler {
         deployments.into_iter()
     }
 
-    /// A version of a pod's definition, also of a pod that is gone.
+    /// A version of a pod's definition, also of a pod that was removed not too long ago.
     pub fn definition(&self, pod: &PodId, version: Timestamp) -> Option<&Arc<PodDefinition>> {
         self.history.get(pod)?.get(&version)
+    }
+
+    /// Every version that is kept, of pods that are defined and of pods that were removed.
+    pub fn versions(&self) -> impl Iterator<Item = (&PodId, Timestamp)> {
+        let of_pod = |(pod, versions)| BTreeMap::keys(versions).map(move |version| (pod, *version));
+        self.history.iter().flat_map(of_pod)
     }
 
     /// The pods whose view changed since the last call; their views may be gone altogether.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     id::{DeploymentId, InstanceId, PodId, RunId},
-    record::{PodVersionRecord, Record, TerminationRecord},
+    record::{PodVersionRecord, Record, RemovedPodRecord, TerminationRecord},
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -19,6 +19,8 @@ pub(crate) struct Outbox {
     pub(crate) versions: Vec<PodVersionRecord>,
     pub(crate) versions_gone: Vec<(PodId, Timestamp)>,
     pub(crate) pods_gone: Vec<PodId>,
+    pub(crate) removed: Vec<RemovedPodRecord>,
+    pub(crate) removed_gone: Vec<PodId>,
     pub(crate) instances_gone: Vec<InstanceId>,
     pub(crate) deployments_gone: Vec<DeploymentId>,
     pub(crate) terminations: Vec<TerminationRecord>,
@@ -30,6 +32,8 @@ pub(crate) struct Outbox {
     pub(crate) backoffs: BTreeSet<(PodId, Timestamp)>,
     /// Whether runs were opened or ended, so that reasons to wait may have changed.
     pub(crate) holdings_moved: bool,
+    /// Whether the turn's rows must survive a power cut although nobody asked for anything.
+    pub(crate) durable: bool,
     pub(crate) effects: Vec<Effect>,
     pods: BTreeSet<PodId>,
     instances: BTreeSet<(PodId, Uuid)>,
@@ -96,6 +100,8 @@ impl Scheduler {
         records.extend(out.deployments_gone.into_iter().map(Record::DeploymentGone));
         records.extend(out.instances_gone.into_iter().map(Record::InstanceGone));
         records.extend(out.pods_gone.into_iter().map(Record::PodGone));
+        records.extend(out.removed.into_iter().map(Record::RemovedPod));
+        records.extend(out.removed_gone.into_iter().map(Record::RemovedPodGone));
         records.extend(
             out.versions_gone
                 .into_iter()
@@ -104,6 +110,7 @@ impl Scheduler {
         records
             .into_iter()
             .map(Effect::Record)
+            .chain(out.durable.then_some(Effect::Harden))
             .chain(out.effects)
             .collect()
     }

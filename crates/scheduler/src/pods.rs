@@ -128,6 +128,7 @@ impl Scheduler {
             None => {
                 self.pods
                     .insert(id.clone(), Pod::new(record, definition.clone()));
+                self.revive_removed(id);
             }
         }
         self.mark_pod(id);

@@ -47,7 +47,7 @@ impl Scheduler {
             && pod
                 .instances
                 .values()
-                .all(|instance| !pod.is_old(instance) && instance.is_ready())
+                .all(|instance| !pod.is_old(instance) && instance.has_arrived())
     }
 
     fn progress(&self, id: &PodId) -> Progress {
@@ -57,13 +57,12 @@ impl Scheduler {
             ..Progress::default()
         };
         for instance in pod.instances.values() {
-            let ready = instance.is_ready();
             if !pod.is_old(instance) && instance.is_wanted() {
                 progress.new += 1;
-                progress.new_ready += usize::from(ready);
+                progress.new_ready += usize::from(instance.has_arrived());
             } else if instance.is_dying() {
                 progress.dying += 1;
-            } else if ready {
+            } else if instance.is_ready() {
                 progress.old_ready += 1;
             } else {
                 progress.old_unready += 1;
@@ -72,14 +71,14 @@ impl Scheduler {
         progress
     }
 
-    /// Old instances without a run serve nobody and are not launched again.
+    /// Old instances without a run serve nobody and are not launched again; results of an old version are history.
     fn give_up_waiting_old(&mut self, id: &PodId) {
         let pod = self.pod(id);
         let waiting: Vec<Uuid> = pod
             .wanted()
             .filter(|instance| {
                 pod.is_old(instance)
-                    && (instance.is_waiting() || instance.record.goal == Goal::Stopped)
+                    && (!instance.record.run_open || instance.record.goal == Goal::Stopped)
             })
             .map(Instance::uuid)
             .collect();
@@ -123,7 +122,7 @@ impl Scheduler {
             | WaitReason::PortsLacking { .. }
             | WaitReason::NextOffer => None,
         };
-        let free = self.with_old(id, self.free());
+        let free = self.free_without_old(id);
         let pod = self.pod(id);
         let fits = self
             .fit(
@@ -167,19 +166,16 @@ impl Scheduler {
         Some((next.uuid(), reason))
     }
 
-    /// `free`, and what the pod's old instances hold.
-    fn with_old(&self, id: &PodId, mut free: Claim) -> Claim {
+    /// What would be free without the pod's old instances: the total without what others hold. Not what is free now
+    /// and what they hold, which is too much while the runs hold more than there is.
+    fn free_without_old(&self, id: &PodId) -> Claim {
         let pod = self.pod(id);
+        let mut others = self.held.clone();
         for uuid in self.old_in_order(id) {
-            let claim = pod.instances[&uuid].claim();
-            free.resources = free
-                .resources
-                .checked_add(claim.resources)
-                .expect("free and held are parts of the agent's total");
-            for port in claim.ports.iter() {
-                free.ports.insert(port);
+            if let Some(placement) = pod.instances[&uuid].placement() {
+                others.subtract(&placement.claim);
             }
         }
-        free
+        others.free(&self.config.total)
     }
 }

@@ -92,6 +92,7 @@ impl Scheduler {
             fresh: true,
             pods: BTreeMap::new(),
             history: BTreeMap::new(),
+            removed: BTreeMap::new(),
             owners: BTreeMap::new(),
             deployments: BTreeMap::new(),
             held: crate::Holdings::default(),
@@ -102,6 +103,8 @@ impl Scheduler {
             let versions = scheduler.history.entry(version.pod).or_default();
             versions.insert(version.version, version.definition);
         }
+        let removed = saved.removed.into_iter();
+        scheduler.removed = removed.map(|row| (row.pod, row.removed_at)).collect();
         let mut tasks: BTreeMap<RunId, Vec<TaskRecord>> = BTreeMap::new();
         for task in saved.tasks {
             tasks.entry(task.run).or_default().push(task);

@@ -58,7 +58,9 @@ impl Scheduler {
             })
             .map(|(id, _)| id.clone())
             .collect();
-        self.fresh = false;
+        if std::mem::take(&mut self.fresh) {
+            self.forget_removed();
+        }
         for id in ids {
             self.settle(&id, turn);
         }
@@ -137,11 +139,12 @@ impl Scheduler {
         self.pods.remove(id);
         self.changed.insert(id.clone());
         self.out.pods_gone.push(id.clone());
+        self.remember_removed(id);
         self.out.announce(Announcement::PodGone { pod: id.clone() });
     }
 
-    /// Makes instances or gives them up until there are as many as wanted; whether all of them serve and
-    /// nothing else is left.
+    /// Makes instances or gives them up until there are as many as wanted; whether all of them serve, or have ended for
+    /// good, and nothing else is left.
     fn keep_count(&mut self, id: &PodId, turn: &mut Turn<'_>) -> bool {
         let pod = self.pod(id);
         let (target, present) = (pod.target(), pod.wanted().count());
@@ -155,7 +158,7 @@ impl Scheduler {
         }
         self.make_instances(id, target.saturating_sub(present), turn);
         let pod = self.pod(id);
-        pod.instances.len() == target && pod.instances.values().all(Instance::is_ready)
+        pod.instances.len() == target && pod.instances.values().all(Instance::has_arrived)
     }
 
     pub(crate) fn make_instances(&mut self, id: &PodId, count: usize, turn: &mut Turn<'_>) {

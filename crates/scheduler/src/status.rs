@@ -52,18 +52,22 @@ pub fn pod_status(view: &PodView, now: Timestamp) -> PodStatus {
     }
 }
 
-/// The pod's status: terminal while it is being removed, stable while enough instances are.
+/// The pod's status: terminal while it is being removed and once none of its instances is ever launched again; stable
+/// while enough instances are, or have finished.
 pub fn status_kind(view: &PodView) -> PodStatusKind {
     if view.record.removing {
         return PodStatusKind::Terminal;
     }
-    let stable = view
-        .instances
-        .iter()
-        .filter(|instance| instance_status_kind(instance).0 == InstanceStatus::Stable)
-        .count();
     let wanted = usize::try_from(view.definition.scaling.instances()).unwrap_or(usize::MAX);
-    if stable >= wanted {
+    let over = view.instances.iter().filter(|one| one.is_over()).count();
+    if wanted > 0 && over >= wanted && over == view.instances.len() {
+        return PodStatusKind::Terminal;
+    }
+    let is_well = |instance: &&InstanceView| {
+        instance_status_kind(instance).0 == InstanceStatus::Stable
+            || (instance.is_over() && instance.record.condition == Condition::Finished)
+    };
+    if view.instances.iter().filter(is_well).count() >= wanted {
         PodStatusKind::Stable
     } else {
         PodStatusKind::Degraded
@@ -142,7 +146,9 @@ fn instance_status_kind(instance: &InstanceView) -> (InstanceStatus, Option<Stri
         | Condition::Error
         | Condition::Gone
         | Condition::Dropped => {
-            if wanted {
+            if wanted && instance.last_run {
+                (InstanceStatus::Terminal, result_message(instance))
+            } else if wanted {
                 (InstanceStatus::Pending, pending_message(instance))
             } else {
                 (InstanceStatus::Terminal, None)
@@ -167,6 +173,15 @@ fn pending_message(instance: &InstanceView) -> Option<String> {
     let ended = last_failure(instance).map(|message| format!("last run: {message}"));
     let told: Vec<_> = waits.into_iter().chain(ended).collect();
     (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// How an instance failed that is not launched again; nothing of one that finished.
+fn result_message(instance: &InstanceView) -> Option<String> {
+    if instance.record.condition == Condition::Finished {
+        return None;
+    }
+    let ended_early = || "it was ended before all of its containers finished".to_owned();
+    Some(last_failure(instance).unwrap_or_else(ended_early))
 }
 
 fn last_failure(instance: &InstanceView) -> Option<String> {
@@ -250,6 +265,9 @@ fn is_active(instance: &InstanceView, task: &TaskRecord) -> bool {
 }
 
 fn active_resources(instance: &InstanceView) -> Resources {
+    if instance.is_over() {
+        return Resources::ZERO;
+    }
     let active = instance
         .tasks
         .iter()
@@ -434,6 +452,7 @@ mod tests {
                 .map(|(container, state)| task(container, state))
                 .collect(),
             ready: false,
+            last_run: false,
             waiting: None,
             agent: agent.clone(),
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::{
     id::PodId,
+    pod::RestartPolicy,
     record::{TaskRecord, TerminatedContainer, TerminationRecord},
     state::{Condition, Goal, Reason, TaskState},
     time::Timestamp,
@@ -41,7 +42,10 @@ impl Scheduler {
         {
             let before = instance.tasks[index].clone();
             merge(&mut instance.tasks[index], update);
+            let ended = !before.state.is_terminal() && instance.tasks[index].state.is_terminal();
+            let once = instance.restart_policy() != RestartPolicy::Always;
             if instance.tasks[index] != before {
+                self.out.durable |= ended && once;
                 self.mark_task(pod, uuid, index);
                 self.announce_task(pod, uuid, index, before.state);
             }
@@ -76,19 +80,21 @@ impl Scheduler {
         }
         let (id, claim) = (instance.record.id.clone(), instance.claim());
         let asked = instance.record.goal != Goal::Running;
-        let counted = backoff::is_counted(instance.record.condition);
+        let counted = instance.delays(instance.record.condition);
         let told_all = self.end_tasks(&pod, run.instance, &outcome, turn.now) == 0;
         self.refresh_condition(&pod, run.instance, turn.now);
         if !asked {
-            let counted = counted || self.is_counted(&pod, run.instance);
             let excused =
                 outcome == RunOutcome::HostRebooted || self.stopped_in_order(&pod, run.instance);
-            if !counted && !excused {
+            let instance = &self.pod(&pod).instances[&run.instance];
+            let counted = counted || instance.delays(instance.record.condition);
+            if !counted && !instance.ends_with_run() && !excused {
                 self.raise_backoff(&pod, run.instance, turn.now);
             }
             self.remember_termination(&pod, run.instance, turn.now);
         }
         self.close_run(&pod, run.instance);
+        self.conclude(&pod, run.instance, turn.now);
         self.held.subtract(&claim);
         self.out.holdings_moved = true;
         self.out.runs_forgotten.push(run);
@@ -107,8 +113,22 @@ impl Scheduler {
         self.settle(&pod, turn);
     }
 
-    fn is_counted(&self, pod: &PodId, uuid: Uuid) -> bool {
-        backoff::is_counted(self.pod(pod).instances[&uuid].record.condition)
+    /// Gives an instance that is not launched again its result: finished, if all containers ended well, else failed.
+    fn conclude(&mut self, pod: &PodId, uuid: Uuid, now: Timestamp) {
+        let instance = &self.pod(pod).instances[&uuid];
+        if !instance.is_over() {
+            return;
+        }
+        let result = if instance.has_succeeded() {
+            Condition::Finished
+        } else {
+            Condition::Failed
+        };
+        if result != instance.record.condition {
+            let at = now.max(instance.record.since);
+            self.set_condition(pod, uuid, result, at);
+        }
+        self.out.durable = true;
     }
 
     /// Gives an end to the tasks of which none was reported, and says how many those were.
@@ -182,8 +202,8 @@ impl Scheduler {
         if condition == before {
             return;
         }
-        let counts = backoff::is_counted(condition)
-            && !backoff::is_counted(before)
+        let counts = instance.delays(condition)
+            && !instance.delays(before)
             && instance.record.goal == Goal::Running;
         // Executors' clocks are this host's; a time before the launch could only come from a step of the clock.
         let at = at.max(instance.record.since);

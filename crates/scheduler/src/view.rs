@@ -48,10 +48,19 @@ pub struct InstanceView {
     pub tasks: Vec<TaskRecord>,
     /// Whether it runs and, where checks exist, is healthy: what deployments wait for.
     pub ready: bool,
+    /// Whether the run it is in, or was in last, is its last one, as its pod's restart policy has it.
+    pub last_run: bool,
     /// Why it waits, if it does.
     pub waiting: Option<WaitReason>,
     /// The host.
     pub agent: Arc<AgentInfo>,
+}
+
+impl InstanceView {
+    /// Whether its last run has ended: its condition, finished or failed, is its result.
+    pub fn is_over(&self) -> bool {
+        self.last_run && !self.record.run_open
+    }
 }
 
 impl Scheduler {
@@ -119,6 +128,9 @@ impl Reasons<'_> {
                     .clone(),
             );
         }
+        if instance.ends_with_run() {
+            return None;
+        }
         // A container failed and its siblings still end, or a kill was asked for.
         let relaunched = match instance.record.goal {
             Goal::Running => {
@@ -142,6 +154,7 @@ fn view_of(
         definition: instance.definition.clone(),
         tasks: instance.tasks.clone(),
         ready: instance.is_ready(),
+        last_run: instance.ends_with_run(),
         waiting,
         agent: agent.clone(),
     }

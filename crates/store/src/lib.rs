@@ -20,6 +20,7 @@ mod instances;
 mod open;
 mod pod_versions;
 mod pods;
+mod removed_pods;
 mod row_key;
 mod settings;
 mod tasks;
@@ -111,6 +112,7 @@ impl Store {
         Ok(Saved {
             pods: pods::all(connection).await?,
             versions: pod_versions::all(connection).await?,
+            removed: removed_pods::all(connection).await?,
             instances: instances::all(connection).await?,
             tasks: tasks::all(connection).await?,
             deployments: deployments::all(connection).await?,
@@ -256,6 +258,8 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::PodVersionGone { pod, version } => {
             pod_versions::delete(connection, pod, *version).await
         }
+        Record::RemovedPod(removed) => removed_pods::put(connection, removed).await,
+        Record::RemovedPodGone(pod) => removed_pods::delete(connection, pod).await,
         Record::Instance(instance) => instances::put(connection, instance).await,
         Record::InstanceGone(instance) => instances::delete(connection, instance).await,
         Record::Task(task) => tasks::put(connection, task).await,

@@ -1,4 +1,4 @@
-//! Table `pod_versions`: every definition that was ever accepted.
+//! Table `pod_versions`: the definitions that were accepted, as far as they are kept.
 
 use std::sync::Arc;
 

@@ -463,3 +463,40 @@ async fn more_requests_than_may_wait_are_refused_and_the_others_are_answered() {
     stop.cancel();
     looping.await.unwrap();
 }
+
+#[tokio::test]
+async fn the_end_of_a_run_that_must_not_be_repeated_survives_a_power_cut() {
+    for (policy, full_commits) in [("ALWAYS", 0), ("ON_FAILURE", 2), ("NEVER", 2)] {
+        let world = World::new();
+        let mut daemon = world.start().await;
+        let mut definition = serde_json::to_value(definition(0.5)).unwrap();
+        definition["scheduling"]["restartPolicy"] = policy.into();
+        let request = Request::AddPod {
+            definition: serde_json::from_value(definition).unwrap(),
+            force: false,
+        };
+        daemon.request(request).await.unwrap();
+        let run = launched(&world.executors.take());
+        let store = Arc::clone(&daemon.event_loop.store);
+        let before = store.counters().await.full_commits;
+        let running = update(run, 1, TaskState::Running, None);
+        daemon.observe([running]).await;
+        assert_eq!(store.counters().await.full_commits, before);
+        let exit = Some(ExitStatus::Exited(0));
+        daemon
+            .observe([update(run, 2, TaskState::Finished, exit)])
+            .await;
+        let outcome = RunOutcome::Completed;
+        daemon
+            .observe([Event::RunOver(RunOver { run, outcome })])
+            .await;
+        let after = store.counters().await.full_commits;
+        assert_eq!(after - before, full_commits, "{policy}");
+        assert_eq!(daemon.condition(), Condition::Finished);
+        world.pass(3_600_000);
+        daemon.observe([]).await;
+        let calls = world.executors.take();
+        let relaunched = calls.iter().any(|call| matches!(call, Call::Launch(_)));
+        assert_eq!(relaunched, policy == "ALWAYS", "{calls:?}");
+    }
+}

@@ -78,6 +78,7 @@ impl Recorder {
             Effect::Kill { run, reason, .. } => self.runs.killed(*run, *reason),
             Effect::Record(Record::InstanceGone(instance)) => self.runs.forgotten(instance.uuid),
             Effect::Record(_)
+            | Effect::Harden
             | Effect::Release(_)
             | Effect::Acknowledge { .. }
             | Effect::Announce(_) => {}

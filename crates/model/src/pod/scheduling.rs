@@ -44,6 +44,9 @@ pub struct Scheduling {
     pub kill_selection: KillSelection,
     /// What happens to instances that cannot be reached; inert on one host.
     pub unreachable_strategy: UnreachableStrategy,
+    /// Whether an instance whose run ended is launched again. Ours, not Marathon's: left out where it is the default.
+    #[serde(skip_serializing_if = "RestartPolicy::is_always")]
+    pub restart_policy: RestartPolicy,
 }
 
 /// Delay between launches that fail.
@@ -143,6 +146,26 @@ pub enum KillSelection {
     YoungestFirst,
     /// The one that runs the longest.
     OldestFirst,
+}
+
+/// Whether an instance whose run ended is launched again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RestartPolicy {
+    /// Whatever it came to: services.
+    #[default]
+    Always,
+    /// Until every container ended with status 0 by itself.
+    OnFailure,
+    /// Never: what it came to is its result.
+    Never,
+}
+
+impl RestartPolicy {
+    /// Whether it is the default, which is Marathon's only one.
+    fn is_always(&self) -> bool {
+        *self == Self::Always
+    }
 }
 
 /// What happens to instances that cannot be reached.

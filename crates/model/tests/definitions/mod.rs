@@ -9,8 +9,9 @@ use model::{
         Endpoint, EnvironmentValue, Exec, ExecProbe, ExecutorResources, HealthCheck, HttpProbe,
         HttpScheme, Image, ImageKind, IpcInfo, IpcMode, KillSelection, Lifecycle, Limit, LinuxInfo,
         Network, NetworkMode, PersistentVolume, PersistentVolumeKind, Placement, PodDefinition,
-        Probe, PullConfig, ResourceLimits, Scaling, Scheduling, Seccomp, SecretSource, TcpProbe,
-        UnreachableStrategy, UpgradeStrategy, Volume, VolumeMount, VolumeSource,
+        Probe, PullConfig, ResourceLimits, RestartPolicy, Scaling, Scheduling, Seccomp,
+        SecretSource, TcpProbe, UnreachableStrategy, UpgradeStrategy, Volume, VolumeMount,
+        VolumeSource,
     },
     resources::{Resources, bytes_from_mib},
     time::Timestamp,
@@ -405,13 +406,21 @@ fn scheduling() -> impl Strategy<Value = Scheduling> {
         KillSelection::YoungestFirst,
         KillSelection::OldestFirst,
     ]);
-    (backoff, upgrade, placement, selection, unreachable).prop_map(
-        |(backoff, upgrade, placement, kill_selection, unreachable_strategy)| Scheduling {
-            backoff,
-            upgrade,
-            placement,
-            kill_selection,
-            unreachable_strategy,
+    let restart = select(vec![
+        RestartPolicy::Always,
+        RestartPolicy::OnFailure,
+        RestartPolicy::Never,
+    ]);
+    (backoff, upgrade, placement, selection, unreachable, restart).prop_map(
+        |(backoff, upgrade, placement, kill_selection, unreachable_strategy, restart_policy)| {
+            Scheduling {
+                backoff,
+                upgrade,
+                placement,
+                kill_selection,
+                unreachable_strategy,
+                restart_policy,
+            }
         },
     )
 }

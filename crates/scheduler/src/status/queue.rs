@@ -16,7 +16,10 @@ pub fn queue_item(view: &PodView, now: Timestamp) -> Option<QueueItem> {
     let waiting: Vec<_> = view
         .instances
         .iter()
-        .filter(|instance| instance.record.goal == Goal::Running && !instance.record.run_open)
+        .filter(|instance| {
+            let record = &instance.record;
+            record.goal == Goal::Running && !record.run_open && !instance.is_over()
+        })
         .collect();
     let since = waiting.iter().map(|instance| instance.record.since).min()?;
     let left = view.backoff.as_ref().map_or(0, |present| {

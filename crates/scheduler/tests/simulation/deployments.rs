@@ -11,7 +11,7 @@ use scheduler::{Denied, Request, status};
 
 use crate::{
     pods::{add, ids, one, shown, two},
-    world::{World, config, definition, id},
+    world::{World, config, definition, id, total},
 };
 
 fn put(world: &mut World, json: &str, force: bool) -> Result<scheduler::Accepted, Denied> {
@@ -162,7 +162,7 @@ fn a_pod_at_work_is_locked_unless_forced() {
 #[test]
 fn limits_are_told() {
     let mut world = World::new();
-    let max = config().max_running_deployments;
+    let max = config(total()).max_running_deployments;
     for pod in 0..max {
         add(&mut world, &one(&format!("/p{pod}"), 1, "9", ""));
     }
@@ -206,7 +206,7 @@ fn only_so_many_versions_are_kept() {
         .iter()
         .map(|(version, _)| *version)
         .collect();
-    assert_eq!(kept.len(), config().max_versions);
+    assert_eq!(kept.len(), config(total()).max_versions);
     assert!(kept.is_sorted() && kept.last() == Some(&world.view("/web").record.version));
 }
 
@@ -440,4 +440,37 @@ fn rollback_takes_back_what_a_deployment_did() {
             .iter()
             .all(|instance| instance.status == InstanceStatus::Stable)
     );
+}
+
+/// The host shrinks below what runs hold. An old instance is not ended for a successor that would not fit in what is
+/// left without it.
+#[test]
+fn no_room_is_made_where_there_is_none_to_be_made() {
+    let shrunk = |cpus_milli| {
+        let mut world = World::new();
+        add(&mut world, &one("/other", 1, "2.1", ""));
+        add(&mut world, &one("/web", 1, "1", ""));
+        world.play();
+        let mut smaller = total();
+        smaller.resources.cpus_milli = cpus_milli;
+        world.resize(smaller);
+        let relabelled = one("/web", 1, "1", "").replacen('{', r#"{"labels":{"new":"1"},"#, 1);
+        put(&mut world, &relabelled, false).unwrap();
+        world.quiesce();
+        world
+    };
+    // 2.2 are held by the other pod, 1.1 are needed.
+    let world = shrunk(3200);
+    let view = world.view("/web");
+    assert_eq!(view.instances.len(), 2, "{view:#?}");
+    assert!(view.instances[0].ready, "the old instance goes on");
+    assert_eq!(world.reasons("/web").len(), 1);
+    // With room for it, the successor takes the place of the old one.
+    let world = shrunk(3300);
+    let view = world.view("/web");
+    assert!(
+        view.instances.len() == 1 && view.deployment.is_none(),
+        "{view:#?}"
+    );
+    assert_eq!(view.instances[0].record.version, view.record.version);
 }

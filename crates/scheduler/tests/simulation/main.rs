@@ -8,6 +8,7 @@
 
 mod deployments;
 mod lifecycle;
+mod once;
 mod pods;
 mod random;
 mod removal;

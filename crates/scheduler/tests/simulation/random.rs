@@ -2,9 +2,17 @@
 
 use std::time::Duration;
 
-use model::{id::InstanceId, record::InstanceRecord, state::Goal};
+use model::{
+    id::InstanceId,
+    offer::Claim,
+    ports::PortSet,
+    record::InstanceRecord,
+    resources::{MIB, Resources},
+    state::{Condition, Goal, TaskState},
+};
 use proptest::prelude::*;
-use scheduler::{Event, PodView, Request, WaitReason};
+use scheduler::{Event, InstanceView, PodView, Request, WaitReason};
+use uuid::Uuid;
 
 use crate::world::{Crash, World, definition, id, total};
 
@@ -20,6 +28,7 @@ struct Shape {
     unique: bool,
     upgrade: (f64, f64),
     label: u8,
+    restart: &'static str,
 }
 
 impl Shape {
@@ -54,13 +63,14 @@ impl Shape {
         let definition = definition(&format!(
             r#"{{"id":"/p{}","labels":{{"v":"{}"}},"containers":[{}],"networks":[{{"mode":"host"}}],
                 "scaling":{{"kind":"fixed","instances":{}}},"scheduling":{{"upgrade":
-                {{"minimumHealthCapacity":{},"maximumOverCapacity":{}}}{constraint}}}}}"#,
+                {{"minimumHealthCapacity":{},"maximumOverCapacity":{}}},"restartPolicy":"{}"{constraint}}}}}"#,
             self.pod,
             self.label,
             containers.join(","),
             self.instances,
             self.upgrade.0,
             self.upgrade.1,
+            self.restart,
         ));
         if put {
             Request::PutPod { definition, force }
@@ -112,6 +122,9 @@ enum Step {
     },
     Crash(Crash),
     Reboot,
+    PowerCut,
+    /// The daemon starts anew on a host that has more, or less, or other ports.
+    Resize(Claim),
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
@@ -132,9 +145,16 @@ fn shapes() -> impl Strategy<Value = Shape> {
             prop::sample::select(vec![0.0, 0.5, 1.0]),
             prop::sample::select(vec![0.0, 0.5, 1.0]),
         ),
+        prop::sample::select(vec!["ALWAYS", "ALWAYS", "ON_FAILURE", "NEVER"]),
     )
         .prop_map(
-            |((pod, instances, cpus, containers), port, (checked, unique, label), upgrade)| Shape {
+            |(
+                (pod, instances, cpus, containers),
+                port,
+                (checked, unique, label),
+                upgrade,
+                restart,
+            )| Shape {
                 pod,
                 instances,
                 cpus,
@@ -144,8 +164,29 @@ fn shapes() -> impl Strategy<Value = Shape> {
                 unique,
                 upgrade,
                 label,
+                restart,
             },
         )
+}
+
+/// What the host may have instead: less than what runs hold, as much, more; ports that overlap with those before, or not.
+fn totals() -> impl Strategy<Value = Claim> {
+    let ports = prop::sample::select(vec![
+        (31000, 31009),
+        (31004, 31013),
+        (31000, 31001),
+        (80, 90),
+    ]);
+    let cpus_milli = prop::sample::select(vec![150, 600, 1400, 2500, 4000, 8000]);
+    let mem_mib = prop::sample::select(vec![100, 4096, 4096]);
+    (cpus_milli, mem_mib, ports).prop_map(|(cpus_milli, mem_mib, (first, last))| Claim {
+        resources: Resources {
+            cpus_milli,
+            mem_bytes: mem_mib * MIB,
+            ..total().resources
+        },
+        ports: PortSet::range(first, last),
+    })
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -172,6 +213,8 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => (1..4000u64).prop_map(|ms| Step::Advance { ms }),
         5 => crash.prop_map(Step::Crash),
         1 => Just(Step::Reboot),
+        1 => Just(Step::PowerCut),
+        1 => totals().prop_map(Step::Resize),
     ]
 }
 
@@ -221,10 +264,9 @@ fn take(world: &mut World, step: &Step) {
         Step::Work { steps } => work(world, *steps),
         Step::Advance { ms } => world.advance(Duration::from_millis(*ms)),
         Step::Crash(crash) => world.crash = Some(*crash),
-        Step::Reboot => {
-            world.runtime.reboot();
-            world.restart();
-        }
+        Step::Reboot => world.reboot(),
+        Step::PowerCut => world.power_cut(),
+        Step::Resize(total) => world.resize(total.clone()),
     }
 }
 
@@ -277,17 +319,17 @@ fn check_goals(world: &World) {
             "{pod} was removed and is still there"
         );
         let target = usize::try_from(view.definition.scaling.instances()).unwrap();
-        let ready = view
+        let arrived = view
             .instances
             .iter()
-            .filter(|instance| instance.ready)
+            .filter(|instance| instance.ready || instance.is_over())
             .count();
         let old = view
             .instances
             .iter()
             .filter(|instance| instance.record.version != view.record.last_config_change)
             .count();
-        if ready == target && view.instances.len() == target && view.deployment.is_none() {
+        if arrived == target && view.instances.len() == target && view.deployment.is_none() {
             continue;
         }
         let waiting: Vec<_> = view
@@ -299,6 +341,12 @@ fn check_goals(world: &World) {
             !waiting.is_empty(),
             "{pod} stands still and nothing waits: {view:#?}"
         );
+        for instance in view.instances.iter().filter(|one| one.waiting.is_some()) {
+            assert!(
+                !would_fit(world, &view, instance, &[]),
+                "{pod} waits although it fits: {view:#?}"
+            );
+        }
         for reason in &waiting {
             let transient = matches!(
                 reason,
@@ -316,45 +364,59 @@ fn check_goals(world: &World) {
     }
 }
 
-/// A plain reckoning beside the scheduler's: were the pod's old instances gone, could one that waits be launched?
+/// Were the pod's old instances gone, could one that waits be launched?
 fn would_fit_without_old(world: &World, view: &PodView) -> bool {
     let is_new = |record: &InstanceRecord| record.version == view.record.last_config_change;
-    let old: Vec<_> = view
+    let (new, old): (Vec<_>, Vec<_>) = view
         .instances
         .iter()
-        .filter(|instance| !is_new(&instance.record))
-        .map(|instance| instance.record.id.uuid)
-        .collect();
-    let held: Vec<_> = world
-        .scheduler
-        .open_runs()
-        .into_iter()
-        .filter(|open| !old.contains(&open.run.instance))
+        .partition(|instance| is_new(&instance.record));
+    let old: Vec<_> = old.iter().map(|one| one.record.id.uuid).collect();
+    let mut waiting = new.iter().filter(|one| one.waiting.is_some());
+    waiting.any(|instance| would_fit(world, view, instance, &old))
+}
+
+/// A plain reckoning beside the scheduler's: could the instance be launched if those of `without` were gone?
+fn would_fit(world: &World, view: &PodView, instance: &InstanceView, without: &[Uuid]) -> bool {
+    let open = world.scheduler.open_runs().into_iter();
+    let held: Vec<_> = open
+        .filter(|open| !without.contains(&open.run.instance))
         .map(|open| open.claim)
         .collect();
-    let cpus: u64 = held.iter().map(|claim| claim.resources.cpus_milli).sum();
-    let ports: usize = held.iter().map(|claim| claim.ports.len()).sum();
-    let needed = view.definition.instance_resources().unwrap();
-    let endpoints = || {
-        view.definition
-            .containers
-            .iter()
-            .flat_map(|container| &container.endpoints)
-    };
-    let port_fits = |port: u16| {
-        port == 0
-            || (total().ports.contains(port)
-                && !held.iter().any(|claim| claim.ports.contains(port)))
-    };
+    let sum = |of: fn(&Claim) -> u64| held.iter().map(of).sum::<u64>();
+    let (total, definition) = (&world.total, &instance.definition);
+    let needed = definition.instance_resources().unwrap();
+    let endpoints = || definition.containers.iter().flat_map(|one| &one.endpoints);
+    let is_free = |port: u16| !held.iter().any(|claim| claim.ports.contains(port));
+    let free_ports = total.ports.iter().filter(|port| is_free(*port)).count();
+    let port_fits = |port: u16| port == 0 || (total.ports.contains(port) && is_free(port));
     let placed = view
         .instances
         .iter()
-        .any(|instance| instance.record.run_open && is_new(&instance.record));
-    let unique = !view.definition.scheduling.placement.constraints.is_empty();
-    cpus + needed.cpus_milli <= total().resources.cpus_milli
-        && ports + endpoints().count() <= total().ports.len()
+        .any(|other| other.record.run_open && !without.contains(&other.record.id.uuid));
+    let unique = !definition.scheduling.placement.constraints.is_empty();
+    sum(|claim| claim.resources.cpus_milli) + needed.cpus_milli <= total.resources.cpus_milli
+        && sum(|claim| claim.resources.mem_bytes) + needed.mem_bytes <= total.resources.mem_bytes
+        && endpoints().count() <= free_ports
         && endpoints().all(|endpoint| port_fits(endpoint.host_port.unwrap_or(0)))
         && !(unique && placed)
+}
+
+/// An instance that is not launched again tells how each container ended, and has the result that follows from it.
+fn check_result(instance: &InstanceView) {
+    let states: Vec<_> = instance.tasks.iter().map(|task| task.state).collect();
+    assert!(
+        states.iter().all(|state| state.is_terminal()),
+        "{instance:#?}"
+    );
+    let finished = states.iter().all(|state| *state == TaskState::Finished);
+    let result = if finished {
+        Condition::Finished
+    } else {
+        Condition::Failed
+    };
+    assert_eq!(instance.record.condition, result, "{instance:#?}");
+    assert_eq!((instance.ready, &instance.waiting), (false, &None));
 }
 
 fn check_world(world: &World) {
@@ -373,6 +435,9 @@ fn check_world(world: &World) {
     for view in world.views() {
         for instance in &view.instances {
             assert_eq!(instance.record.goal, Goal::Running);
+            if instance.is_over() {
+                check_result(instance);
+            }
         }
     }
 }
@@ -383,7 +448,12 @@ proptest! {
     /// Every goal is reached, with one run for each instance at most, whatever crashes on the way.
     #[test]
     fn every_goal_is_reached_across_crashes(steps in prop::collection::vec(steps(), 1..60)) {
-        check_world(&run(&steps));
+        let mut world = run(&steps);
+        check_world(&world);
+        // Where there was too little for what was wanted, there is room in the end.
+        world.resize(total());
+        world.quiesce();
+        check_world(&world);
     }
 
     /// The same inputs give the same effects, in the same order.

@@ -1,20 +1,29 @@
 //! A fake runtime, fair: everything that it was told to do happens, one step at a time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use model::{
     id::RunId,
+    pod::RestartPolicy,
     state::{Reason, TaskState},
     task_group::TaskGroup,
     time::Timestamp,
     update::{ExitStatus, RunOutcome, RunOver, TaskUpdate},
 };
 use scheduler::Event;
+use uuid::Uuid;
 
 /// What is really running on the host. Survives the scheduler.
 #[derive(Default)]
 pub(crate) struct Runtime {
     runs: BTreeMap<RunId, Run>,
+    /// Instances that may run only once, and did.
+    once: BTreeSet<Uuid>,
+    /// Instances that run until they finish, and did.
+    finished: BTreeSet<Uuid>,
 }
 
 /// A run: its containers, and a journal that outlives them until the run is discarded.
@@ -44,6 +53,19 @@ impl Runtime {
             "{run} is launched while {:?} runs",
             rival.map(|(run, _)| run)
         );
+        match group.definition.scheduling.restart_policy {
+            RestartPolicy::Always => {}
+            RestartPolicy::OnFailure => assert!(
+                !self.finished.contains(&run.instance),
+                "{run} is launched although the instance finished"
+            ),
+            RestartPolicy::Never => {
+                assert!(
+                    self.once.insert(run.instance),
+                    "{run} is the instance's second run"
+                );
+            }
+        }
         let containers = group
             .tasks
             .iter()
@@ -73,6 +95,21 @@ impl Runtime {
         if let Some(run) = self.runs.get_mut(&run) {
             run.acknowledged = run.acknowledged.max(usize::try_from(sequence).unwrap());
         }
+    }
+
+    /// The end of the run was stored.
+    pub(crate) fn forget(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get(&id)
+            && run.group.definition.scheduling.restart_policy == RestartPolicy::OnFailure
+            && run
+                .containers
+                .values()
+                .all(|state| *state == TaskState::Finished)
+            && run.over == Some(RunOutcome::Completed)
+        {
+            self.finished.insert(id.instance);
+        }
+        self.discard(id);
     }
 
     /// Nothing of the run is needed any more.
@@ -111,9 +148,9 @@ impl Runtime {
 
     /// The host restarts: every process is gone, journals are lost.
     pub(crate) fn reboot(&mut self) {
-        for run in self.runs.values_mut().filter(|run| run.over.is_none()) {
+        for run in self.runs.values_mut() {
             run.over = Some(RunOutcome::HostRebooted);
-            run.journal.truncate(run.delivered);
+            run.journal.truncate(run.acknowledged);
         }
     }
 

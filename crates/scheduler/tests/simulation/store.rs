@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use model::{
     id::{DeploymentId, InstanceId, PodId, RunId},
+    pod::RestartPolicy,
     record::{
         BackoffRecord, DeploymentRecord, InstanceRecord, PodRecord, PodVersionRecord, Record,
-        Saved, TaskRecord, TerminationRecord,
+        RemovedPodRecord, Saved, TaskRecord, TerminationRecord,
     },
+    state::TaskState,
     time::Timestamp,
 };
 
@@ -15,6 +17,7 @@ use model::{
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     pods: BTreeMap<PodId, PodRecord>,
+    removed: BTreeMap<PodId, RemovedPodRecord>,
     versions: BTreeMap<(PodId, Timestamp), PodVersionRecord>,
     pub(crate) instances: BTreeMap<InstanceId, InstanceRecord>,
     tasks: BTreeMap<(RunId, String), TaskRecord>,
@@ -29,6 +32,13 @@ impl Store {
     pub(crate) fn commit(&mut self, records: impl Iterator<Item = Record>) {
         for record in records {
             self.apply(record);
+        }
+        for (pod, _) in self.versions.keys() {
+            let (defined, removed) = (self.pods.contains_key(pod), self.removed.contains_key(pod));
+            assert!(
+                defined != removed,
+                "{pod} has versions that nobody will forget"
+            );
         }
     }
 
@@ -71,6 +81,12 @@ impl Store {
                 );
                 assert!(self.versions.remove(&(pod, version)).is_some());
             }
+            Record::RemovedPod(row) => {
+                self.removed.insert(row.pod.clone(), row);
+            }
+            Record::RemovedPodGone(pod) => {
+                assert!(self.removed.remove(&pod).is_some());
+            }
             Record::Instance(row) => self.apply_instance(row),
             Record::InstanceGone(id) => {
                 self.instances.remove(&id);
@@ -112,11 +128,31 @@ impl Store {
                 "launched before the run before was over"
             );
             assert!(
+                grown == 0 || !self.is_over(before),
+                "launched although it is over"
+            );
+            assert!(
                 before.goal != model::state::Goal::Decommissioned || before.goal == row.goal,
                 "a decommissioned instance came back"
             );
         }
         self.instances.insert(row.id.clone(), row);
+    }
+
+    /// Whether the restart policy keeps an instance whose run ended from being launched again.
+    fn is_over(&self, row: &InstanceRecord) -> bool {
+        let definition = &self.versions[&(row.pod.clone(), row.version)].definition;
+        let of_run = self.tasks.iter().filter(|((run, _), _)| {
+            (run.instance, run.incarnation) == (row.id.uuid, row.incarnation)
+        });
+        row.incarnation > 0
+            && match definition.scheduling.restart_policy {
+                RestartPolicy::Always => false,
+                RestartPolicy::OnFailure => of_run
+                    .map(|(_, task)| task.state)
+                    .all(|state| state == TaskState::Finished),
+                RestartPolicy::Never => true,
+            }
     }
 
     fn apply_task(&mut self, row: TaskRecord) {
@@ -138,6 +174,7 @@ impl Store {
         Saved {
             pods: self.pods.values().cloned().collect(),
             versions: self.versions.values().cloned().collect(),
+            removed: self.removed.values().cloned().collect(),
             instances: self.instances.values().cloned().collect(),
             tasks: self.tasks.values().cloned().collect(),
             deployments: self.deployments.values().cloned().collect(),

@@ -2,16 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use agent::allocator::Agent;
+use agent::{accounting::Accounting, allocator::Agent};
 use model::{
-    id::PodId,
+    id::{PodId, RunId},
     offer::{AgentInfo, Claim},
     pod::PodDefinition,
     ports::PortSet,
     record::Record,
-    resources::{MIB, Resources},
+    resources::{MIB, ResourceKind, Resources},
     state::Goal,
     time::Timestamp,
+    update::{RunOutcome, RunOver},
 };
 use scheduler::{
     Accepted, Config, Denied, Effect, Event, PodView, Request, Scheduler, Turn, WaitReason,
@@ -29,12 +30,30 @@ pub(crate) enum Crash {
     AfterEffects(usize),
 }
 
+/// Why a turn is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Request,
+    Observation,
+}
+
+/// Whether the host restarted before the daemon starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boot {
+    Same,
+    Another,
+}
+
 pub(crate) struct World {
     pub(crate) scheduler: Scheduler,
     pub(crate) agent: Agent,
     pub(crate) store: Store,
+    /// What of the store a power cut leaves.
+    durable: Store,
     pub(crate) runtime: Runtime,
     pub(crate) now: Timestamp,
+    /// What the agent has.
+    pub(crate) total: Claim,
     /// What the next turn ends with, if with a crash.
     pub(crate) crash: Option<Crash>,
     /// Everything that came out, for comparing two lives.
@@ -57,7 +76,7 @@ pub(crate) fn total() -> Claim {
     }
 }
 
-pub(crate) fn config() -> Config {
+pub(crate) fn config(total: Claim) -> Config {
     let agent = AgentInfo {
         id: "agent".to_owned(),
         hostname: "node1".to_owned(),
@@ -65,18 +84,21 @@ pub(crate) fn config() -> Config {
     };
     Config {
         max_versions: 4,
-        ..Config::new(agent, total())
+        max_removed_pods: 2,
+        ..Config::new(agent, total)
     }
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let mut world = Self {
-            scheduler: Scheduler::restore(config(), Store::default().saved()).unwrap(),
+            scheduler: Scheduler::restore(config(total()), Store::default().saved()).unwrap(),
             agent: Agent::new(total(), Duration::from_secs(60)),
             store: Store::default(),
+            durable: Store::default(),
             runtime: Runtime::default(),
             now: Timestamp::from_millis(1_000_000),
+            total: total(),
             crash: None,
             trace: Vec::new(),
             announced: Vec::new(),
@@ -88,7 +110,7 @@ impl World {
 
     pub(crate) fn request(&mut self, request: Request) -> Result<Accepted, Denied> {
         let mut answer = None;
-        self.turn(|scheduler, turn| {
+        self.turn(Cause::Request, |scheduler, turn| {
             let (given, effects) = scheduler.request(request, turn);
             answer = Some(given);
             effects
@@ -97,11 +119,17 @@ impl World {
     }
 
     pub(crate) fn observe(&mut self, event: Event) {
-        self.turn(|scheduler, turn| scheduler.observe(event, turn));
+        self.turn(Cause::Observation, |scheduler, turn| {
+            scheduler.observe(event, turn)
+        });
     }
 
     /// One turn: decide, exchange offers, commit, carry out; cut off where a crash is due.
-    fn turn(&mut self, decide: impl FnOnce(&mut Scheduler, &mut Turn<'_>) -> Vec<Effect>) {
+    fn turn(
+        &mut self,
+        cause: Cause,
+        decide: impl FnOnce(&mut Scheduler, &mut Turn<'_>) -> Vec<Effect>,
+    ) {
         let next = &mut self.next_uuid;
         let mut new_uuid = || {
             *next += 1;
@@ -115,10 +143,12 @@ impl World {
         release(&mut self.agent, &effects);
         while self.scheduler.wants_offers(self.now) {
             self.agent.revive();
+            let before = self.agent.accounting();
             let Some(offer) = self.agent.offer(self.now) else {
                 break;
             };
-            let answer = self.scheduler.consider(&offer, &total(), &mut turn);
+            check_offer(&offer.claim, &before);
+            let answer = self.scheduler.consider(&offer, &self.total, &mut turn);
             release(&mut self.agent, &answer.effects);
             effects.extend(answer.effects);
             if answer.launches.is_empty() {
@@ -128,13 +158,18 @@ impl World {
             self.agent
                 .accept(offer.id, &answer.launches, self.now)
                 .unwrap();
+            let over = self.agent.accounting().over_committed;
+            assert_eq!(
+                over, before.over_committed,
+                "a launch takes what is not there"
+            );
         }
         self.trace
             .extend(effects.iter().map(|effect| format!("{effect:?}")));
         match self.crash.take() {
             Some(Crash::BeforeCommit) => self.restart(),
             Some(Crash::AfterEffects(count)) => {
-                self.commit(&effects);
+                self.commit(cause, &effects);
                 self.carry_out(
                     effects
                         .into_iter()
@@ -144,7 +179,7 @@ impl World {
                 self.restart();
             }
             None => {
-                self.commit(&effects);
+                self.commit(cause, &effects);
                 self.check_memory_equals_store();
                 self.carry_out(effects.into_iter());
             }
@@ -152,7 +187,7 @@ impl World {
         self.check_holdings();
     }
 
-    fn commit(&mut self, effects: &[Effect]) {
+    fn commit(&mut self, cause: Cause, effects: &[Effect]) {
         let first = effects
             .iter()
             .position(|effect| !is_record(effect))
@@ -163,12 +198,15 @@ impl World {
                 Effect::Record(record) => Some(record.clone()),
                 _ => None,
             }));
+        if cause == Cause::Request || effects.contains(&Effect::Harden) {
+            self.durable = self.store.clone();
+        }
     }
 
     fn carry_out(&mut self, effects: impl Iterator<Item = Effect>) {
         for effect in effects {
             match effect {
-                Effect::Record(Record::RunForgotten(run)) => self.runtime.discard(run),
+                Effect::Record(Record::RunForgotten(run)) => self.runtime.forget(run),
                 Effect::Launch(group) => {
                     let row = self.store.instances.get(&group.instance);
                     let row = row.expect("only known instances are launched");
@@ -182,15 +220,63 @@ impl World {
                 Effect::Kill { run, .. } => self.runtime.kill(run),
                 Effect::Acknowledge { run, sequence } => self.runtime.acknowledge(run, sequence),
                 Effect::Announce(announcement) => self.announced.push(announcement.to_string()),
-                Effect::Record(_) | Effect::Release(_) => {}
+                Effect::Record(_) | Effect::Harden | Effect::Release(_) => {}
             }
         }
     }
 
+    /// The daemon comes back on a host that has something else. That ends nothing: runs of pods that nobody changes
+    /// go on, whether there is room for them or not.
+    pub(crate) fn resize(&mut self, total: Claim) {
+        self.crash = None;
+        let settled = |world: &Self| -> Vec<RunId> {
+            let idle = |view: &PodView| view.deployment.is_none() && !view.record.removing;
+            let views = world.views().into_iter().filter(idle);
+            let instances = views.flat_map(|view| view.instances);
+            instances
+                .filter(|one| one.record.goal == Goal::Running && one.record.run_open)
+                .map(|one| RunId {
+                    instance: one.record.id.uuid,
+                    incarnation: one.record.incarnation,
+                })
+                .collect()
+        };
+        let (before, seen) = (settled(self), self.trace.len());
+        self.total = total;
+        self.restart();
+        let (after, effects) = (settled(self), &self.trace[seen..]);
+        for run in before {
+            assert!(after.contains(&run), "a change of the host ended {run}");
+            let is_kill = |effect: &&String| {
+                effect.starts_with("Kill") && effect.contains(&format!("{run:?}"))
+            };
+            assert_eq!(effects.iter().find(is_kill), None);
+        }
+    }
+
+    /// The host restarts in good order: nothing stored is lost.
+    pub(crate) fn reboot(&mut self) {
+        self.crash = None;
+        self.runtime.reboot();
+        self.start(Boot::Another);
+    }
+
+    /// The host loses its power, and with it all that was stored since somebody asked for something, or since what must
+    /// not happen twice.
+    pub(crate) fn power_cut(&mut self) {
+        self.store = self.durable.clone();
+        self.reboot();
+    }
+
     /// The daemon dies and comes back: state from the store, the rest from what really exists.
     pub(crate) fn restart(&mut self) {
-        self.scheduler = Scheduler::restore(config(), self.store.saved()).unwrap();
-        self.agent = Agent::new(total(), Duration::from_secs(60));
+        self.start(Boot::Same);
+    }
+
+    fn start(&mut self, boot: Boot) {
+        self.scheduler =
+            Scheduler::restore(config(self.total.clone()), self.store.saved()).unwrap();
+        self.agent = Agent::new(self.total.clone(), Duration::from_secs(60));
         let open = self.scheduler.open_runs();
         self.agent.recover(&open);
         for run in self.runtime.runs() {
@@ -199,8 +285,14 @@ impl World {
                 self.runtime.discard(run);
             }
         }
+        let mut lost = Vec::new();
         for placement in open {
-            if !self.runtime.contains(placement.run) {
+            if self.runtime.contains(placement.run) {
+                continue;
+            }
+            if boot == Boot::Another {
+                lost.push(placement.run);
+            } else {
                 let group = self
                     .scheduler
                     .task_group(placement.run)
@@ -210,6 +302,10 @@ impl World {
             }
         }
         self.runtime.reconnect();
+        for run in lost {
+            let outcome = RunOutcome::HostRebooted;
+            self.observe(Event::RunOver(RunOver { run, outcome }));
+        }
         self.observe(Event::Tick);
     }
 
@@ -276,7 +372,7 @@ impl World {
 
     /// What a restart would know is what is known.
     fn check_memory_equals_store(&self) {
-        let restored = Scheduler::restore(config(), self.store.saved()).unwrap();
+        let restored = Scheduler::restore(config(self.total.clone()), self.store.saved()).unwrap();
         let stored = |scheduler: &Scheduler| {
             let mut views: Vec<_> = scheduler
                 .pods()
@@ -289,6 +385,7 @@ impl World {
                 views,
                 scheduler.deployments().cloned().collect::<Vec<_>>(),
                 scheduler.open_runs(),
+                scheduler.versions().count(),
             )
         };
         assert_eq!(stored(&restored), stored(&self.scheduler));
@@ -308,10 +405,47 @@ impl World {
             .map(|open| (open.run, open.claim))
             .collect();
         assert_eq!(held, open);
+        check_books(&self.agent.accounting(), &self.total);
         for (run, _) in open {
             assert_eq!(self.scheduler.task_group(run).unwrap().run, run);
         }
     }
+}
+
+/// Only what nobody holds is offered; of a kind of which runs hold too much, nothing.
+fn check_offer(offered: &Claim, books: &Accounting) {
+    for kind in ResourceKind::ALL {
+        let of = |claim: &Claim| claim.resources.get(kind);
+        assert_eq!(
+            of(offered),
+            of(&books.total).saturating_sub(of(&books.used)),
+            "{kind:?}"
+        );
+        assert!(
+            of(&books.over_committed) == 0 || of(offered) == 0,
+            "{kind:?}"
+        );
+    }
+    assert_eq!(
+        offered.ports,
+        books.total.ports.difference(&books.used.ports)
+    );
+}
+
+/// What there is and what is held beyond it are what is offered, used and free.
+fn check_books(books: &Accounting, total: &Claim) {
+    assert_eq!(books.total, *total);
+    for kind in ResourceKind::ALL {
+        let of = |claim: &Claim| claim.resources.get(kind);
+        assert_eq!(
+            of(&books.total) + of(&books.over_committed),
+            of(&books.offered) + of(&books.used) + of(&books.free),
+            "{kind:?}"
+        );
+    }
+    let mut ports = books.used.ports.len() + books.offered.ports.len() + books.free.ports.len();
+    ports -= books.over_committed.ports.len();
+    assert_eq!(ports, books.total.ports.len());
 }
 
 fn is_record(effect: &Effect) -> bool {

@@ -142,6 +142,12 @@ async fn a_database_of_the_first_schema_is_backed_up_and_brought_to_the_present_
         .map(|end| end.pod.to_string())
         .collect();
     assert_eq!(ends, ["/ends"], "the history of a removed pod went with it");
+    let removed: Vec<_> = saved.removed.iter().map(|row| row.pod.as_str()).collect();
+    assert_eq!(
+        removed,
+        ["/fails"],
+        "its versions are known to be those of a removed pod"
+    );
     let mut backups: Vec<_> = fs::read_dir(directory.path())
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -6,7 +6,7 @@ use model::{
     id::{DeploymentId, PodId, RunId},
     record::{
         BackoffRecord, DeploymentRecord, InstanceRecord, PodRecord, PodVersionRecord, Record,
-        Saved, TaskRecord, TerminationRecord,
+        RemovedPodRecord, Saved, TaskRecord, TerminationRecord,
     },
     time::Timestamp,
 };
@@ -17,6 +17,7 @@ use uuid::Uuid;
 pub(crate) struct Plain {
     versions: BTreeMap<(PodId, Timestamp), PodVersionRecord>,
     pods: BTreeMap<PodId, PodRecord>,
+    removed: BTreeMap<PodId, RemovedPodRecord>,
     instances: BTreeMap<Uuid, InstanceRecord>,
     tasks: BTreeMap<(RunId, String), TaskRecord>,
     deployments: BTreeMap<DeploymentId, DeploymentRecord>,
@@ -42,6 +43,12 @@ impl Plain {
             }
             Record::PodVersionGone { pod, version } => {
                 self.versions.remove(&(pod, version));
+            }
+            Record::RemovedPod(removed) => {
+                self.removed.insert(removed.pod.clone(), removed);
+            }
+            Record::RemovedPodGone(pod) => {
+                self.removed.remove(&pod);
             }
             Record::Instance(instance) => {
                 self.instances.insert(instance.id.uuid, instance);
@@ -116,6 +123,7 @@ impl Plain {
         Saved {
             pods: self.pods.values().cloned().collect(),
             versions: self.versions.values().cloned().collect(),
+            removed: self.removed.values().cloned().collect(),
             instances,
             tasks: self.tasks.values().cloned().collect(),
             deployments,

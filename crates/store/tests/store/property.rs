@@ -8,8 +8,8 @@ use store::{Durability, Store};
 use crate::{
     plain::Plain,
     samples::{
-        backoff, deployment, fresh, instance, instance_id, pod, pod_id, run, task, termination,
-        time, version,
+        backoff, deployment, fresh, instance, instance_id, pod, pod_id, removed, run, task,
+        termination, time, version,
     },
 };
 
@@ -33,6 +33,8 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|(p, v)| Record::PodVersionGone { pod: pod_id(p), version: time(v) }),
         3 => (pods.clone(), versions.clone()).prop_map(|(p, v)| Record::Pod(pod(p, v))),
         1 => pods.clone().prop_map(|p| Record::PodGone(pod_id(p))),
+        2 => (pods.clone(), 0i64..3).prop_map(|(p, at)| Record::RemovedPod(removed(p, at))),
+        1 => pods.clone().prop_map(|p| Record::RemovedPodGone(pod_id(p))),
         4 => (pods.clone(), 0u8..3, versions.clone())
             .prop_map(|(p, i, v)| Record::Instance(instance(p, i, v))),
         2 => (pods.clone(), 0u8..3).prop_map(|(p, i)| Record::InstanceGone(instance_id(p, i))),

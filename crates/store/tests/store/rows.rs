@@ -10,8 +10,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, sqlite::SqliteConnectOptio
 use store::{Durability, Setting, Store, StoreError, TERMINATIONS_KEPT};
 
 use crate::samples::{
-    backoff, deployment, fresh, fresh_store, instance, instance_id, pod, pod_id, run, task,
-    termination, time, version,
+    backoff, deployment, fresh, fresh_store, instance, instance_id, pod, pod_id, removed, run,
+    task, termination, time, version,
 };
 
 /// Writes to the file behind the store's back.
@@ -223,6 +223,24 @@ async fn knows_every_state() {
 }
 
 #[tokio::test]
+async fn removed_pods_come_and_go() {
+    let (_directory, store) = fresh_store().await;
+    let put = [
+        Record::RemovedPod(removed(1, 5)),
+        Record::RemovedPod(removed(0, 7)),
+    ];
+    store.commit(&put, Durability::Full).await.unwrap();
+    let known = store.load().await.unwrap().removed;
+    assert_eq!(known, [removed(0, 7), removed(1, 5)]);
+    let change = [
+        Record::RemovedPod(removed(1, 9)),
+        Record::RemovedPodGone(pod_id(0)),
+    ];
+    store.commit(&change, Durability::Full).await.unwrap();
+    assert_eq!(store.load().await.unwrap().removed, [removed(1, 9)]);
+}
+
+#[tokio::test]
 async fn keeps_the_newest_terminations_of_each_pod() {
     let (_directory, store) = fresh_store().await;
     let end = |pod, n| Record::Termination(termination(pod, 1, n));
@@ -287,6 +305,7 @@ async fn a_row_that_makes_no_sense_is_named() {
             "definition",
             "UPDATE pod_versions SET definition = '{'",
         ),
+        ("removed_pods", "pod", "UPDATE removed_pods SET pod = ''"),
         ("instances", "uuid", "UPDATE instances SET uuid = 'x'"),
         (
             "instances",
@@ -324,6 +343,7 @@ async fn a_row_that_makes_no_sense_is_named() {
     let records = [
         Record::PodVersion(version(0, 1)),
         Record::Pod(pod(0, 1)),
+        Record::RemovedPod(removed(1, 1)),
         Record::Instance(instance(0, 1, 1)),
         Record::Task(task(run(1, 1), "c", TaskState::Running)),
         Record::Deployment(deployment(1, 0, 1)),

@@ -7,7 +7,7 @@ use model::{
     pod::PodDefinition,
     record::{
         Action, ActionKind, BackoffRecord, DeploymentRecord, InstanceRecord, PodRecord,
-        PodVersionRecord, TaskRecord, TerminatedContainer, TerminationRecord,
+        PodVersionRecord, RemovedPodRecord, TaskRecord, TerminatedContainer, TerminationRecord,
     },
     state::{Condition, Goal, Reason, TaskState},
     task_group::PortAssignment,
@@ -72,6 +72,13 @@ pub(crate) fn pod(number: u8, version: i64) -> PodRecord {
         version: time(version),
         last_config_change: time(version - 1),
         removing: version % 2 == 0,
+    }
+}
+
+pub(crate) fn removed(pod: u8, at: i64) -> RemovedPodRecord {
+    RemovedPodRecord {
+        pod: pod_id(pod),
+        removed_at: time(at),
     }
 }
 

@@ -27,6 +27,7 @@ fn container(place: &Place<'_>) -> Option<Container> {
         let name = members.required("name", |place| place.text(NAME));
         let exec = members.optional("exec", exec);
         let resources = members.required("resources", resources);
+        members.optional("restartPolicy", restart_policy);
         let container = Container {
             name: name.clone().unwrap_or_default(),
             exec,
@@ -47,6 +48,14 @@ fn container(place: &Place<'_>) -> Option<Container> {
         };
         name.and(resources).map(|_| container)
     })
+}
+
+/// Only the pod has one so far. That a container of a service is not launched again must not be dropped silently.
+fn restart_policy(place: &Place<'_>) -> Option<()> {
+    place.refuse_by_rule(
+        "containers have no restart policy of their own yet, only the pod has: /scheduling/restartPolicy",
+    );
+    None
 }
 
 fn labels(members: &Members<'_>) -> std::collections::BTreeMap<String, String> {

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     pod::{
-        BackoffStrategy, Constraint, ConstraintOperator, KillSelection, Placement, Scheduling,
-        UnreachableStrategy, UpgradeStrategy,
+        BackoffStrategy, Constraint, ConstraintOperator, KillSelection, Placement, RestartPolicy,
+        Scheduling, UnreachableStrategy, UpgradeStrategy,
     },
     resources::milli_from_decimal,
 };
@@ -38,6 +38,11 @@ fn scheduling(place: &Place<'_>, resident: bool) -> Option<Scheduling> {
         ("YOUNGEST_FIRST", KillSelection::YoungestFirst),
         ("OLDEST_FIRST", KillSelection::OldestFirst),
     ];
+    const RESTART_POLICIES: [(&str, RestartPolicy); 3] = [
+        ("ALWAYS", RestartPolicy::Always),
+        ("ON_FAILURE", RestartPolicy::OnFailure),
+        ("NEVER", RestartPolicy::Never),
+    ];
     let absent = defaults(resident);
     place.object(|members| {
         Some(Scheduling {
@@ -56,6 +61,9 @@ fn scheduling(place: &Place<'_>, resident: bool) -> Option<Scheduling> {
             unreachable_strategy: members
                 .optional("unreachableStrategy", unreachable_strategy)
                 .unwrap_or(absent.unreachable_strategy),
+            restart_policy: members
+                .optional("restartPolicy", |place| place.literal(&RESTART_POLICIES))
+                .unwrap_or(absent.restart_policy),
         })
     })
 }
