@@ -34,6 +34,35 @@ pub(crate) struct Spec {
     pub(crate) containers: Vec<Named>,
     #[serde(default)]
     pub(crate) scaling: Scaling,
+    #[serde(default)]
+    pub(crate) scheduling: Scheduling,
+}
+
+/// How instances are launched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Scheduling {
+    #[serde(default)]
+    pub(crate) restart_policy: RestartPolicy,
+}
+
+/// Whether an instance whose run ended is launched again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum RestartPolicy {
+    #[default]
+    Always,
+    OnFailure,
+    Never,
+}
+
+/// What came of a pod none of whose instances is launched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Every container of every instance ended with status 0.
+    Finished,
+    /// Some did not.
+    Failed,
 }
 
 /// Something with a name.
@@ -89,6 +118,24 @@ pub(crate) struct Termination {
     pub(crate) message: Option<String>,
 }
 
+impl Container {
+    fn has_finished(&self) -> bool {
+        self.status == "TASK_FINISHED"
+    }
+
+    /// Whether no further state follows.
+    pub(crate) fn has_ended(&self) -> bool {
+        const LIVE: [&str; 5] = [
+            "",
+            "TASK_STAGING",
+            "TASK_STARTING",
+            "TASK_RUNNING",
+            "TASK_KILLING",
+        ];
+        !LIVE.contains(&self.status.as_str())
+    }
+}
+
 impl PodStatus {
     /// Asks for a pod's status.
     ///
@@ -113,6 +160,33 @@ impl PodStatus {
     /// Whether enough instances run.
     pub(crate) fn is_stable(&self) -> bool {
         self.status == "STABLE"
+    }
+
+    /// Whether its instances come to an end by themselves, so that there will be an [`Outcome`].
+    pub(crate) fn has_end(&self) -> bool {
+        self.spec.scheduling.restart_policy != RestartPolicy::Always
+    }
+
+    /// What came of it; `None` while some instance runs or will be launched again.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        let wanted = usize::try_from(self.spec.scaling.instances).unwrap_or(usize::MAX);
+        let is_over = |instance: &Instance| {
+            instance.status == "TERMINAL" && instance.containers.iter().all(Container::has_ended)
+        };
+        let all_over = self.instances.len() >= wanted && self.instances.iter().all(is_over);
+        if !self.has_end() || !all_over {
+            return None;
+        }
+        let mut containers = self.instances.iter().flat_map(|one| &one.containers);
+        match (
+            containers.all(Container::has_finished),
+            self.spec.scheduling.restart_policy,
+        ) {
+            (true, _) => Some(Outcome::Finished),
+            (false, RestartPolicy::Never) => Some(Outcome::Failed),
+            // Killed, and about to be launched again.
+            (false, RestartPolicy::Always | RestartPolicy::OnFailure) => None,
+        }
     }
 
     /// How many instances run as they should.
@@ -197,6 +271,57 @@ pub(crate) mod tests {
                 {"terminatedAt": "2024-05-01T09:05:00.000Z", "message": "older"}
             ]
         })
+    }
+
+    /// A pod of two instances whose only containers are in these states.
+    pub(crate) fn job(policy: &str, instances: [(&str, &str); 2]) -> PodStatus {
+        let instance = |(status, container): (&str, &str)| {
+            serde_json::json!({
+                "id": format!("job.instance-{status}"), "status": status,
+                "containers": [{"name": "c", "status": container, "message": "exited with status 3"}]
+            })
+        };
+        serde_json::from_value(serde_json::json!({
+            "id": "/job", "status": "TERMINAL", "statusSince": "2024-05-01T10:00:00.120Z",
+            "spec": {
+                "id": "/job", "containers": [{"name": "c"}],
+                "scaling": {"kind": "fixed", "instances": 2},
+                "scheduling": {"restartPolicy": policy}
+            },
+            "instances": instances.map(instance)
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_has_an_outcome_once_nothing_of_it_runs_again() {
+        const FINISHED: (&str, &str) = ("TERMINAL", "TASK_FINISHED");
+        const FAILED: (&str, &str) = ("TERMINAL", "TASK_FAILED");
+        const ENDING: (&str, &str) = ("TERMINAL", "TASK_KILLING");
+        const RUNNING: (&str, &str) = ("STABLE", "TASK_RUNNING");
+        let cases = [
+            ("NEVER", [FINISHED, FINISHED], Some(Outcome::Finished)),
+            ("NEVER", [FINISHED, FAILED], Some(Outcome::Failed)),
+            ("NEVER", [FAILED, ENDING], None),
+            ("NEVER", [FINISHED, RUNNING], None),
+            ("ON_FAILURE", [FINISHED, FINISHED], Some(Outcome::Finished)),
+            ("ON_FAILURE", [FINISHED, FAILED], None),
+            ("ALWAYS", [FINISHED, FINISHED], None),
+        ];
+        for (policy, instances, outcome) in cases {
+            assert_eq!(
+                job(policy, instances).outcome(),
+                outcome,
+                "{policy} {instances:?}"
+            );
+        }
+        let mut waits = job("NEVER", [FINISHED, FINISHED]);
+        waits.instances.pop();
+        assert_eq!(waits.outcome(), None, "one was not launched yet");
+        assert_eq!(
+            job("NEVER", [FINISHED, FAILED]).explanation(),
+            "exited with status 3"
+        );
     }
 
     #[test]

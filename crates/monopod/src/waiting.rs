@@ -13,7 +13,7 @@ use crate::{
     client::{Client, quote},
     error::CliError,
     output::ProgressLine,
-    pod_status::PodStatus,
+    pod_status::{Outcome, PodStatus, RestartPolicy},
 };
 
 /// How long one request waits for a change. Short on a terminal, where reasons to wait are shown too.
@@ -70,13 +70,15 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Waits until the deployment is over and the pod is stable.
+    /// Waits until the deployment is over and the pod is stable, or, where its instances come to an end by themselves,
+    /// until all of them did.
     ///
     /// # Errors
     /// [`CliError::NotReached`] and [`CliError::PodFailed`].
     pub(crate) async fn until_deployed(mut self, deployment: &str) -> Result<(), CliError> {
         self.until_deployment_over(deployment).await?;
         match self.find_status().await? {
+            Some(status) if status.has_end() => self.until_over(status).await,
             Some(status) if status.is_stable() => Ok(()),
             Some(status) => Err(match status.last_failure() {
                 Some(failure) => self.pod_failed(failure.to_owned()),
@@ -86,6 +88,25 @@ impl<'a> Waiting<'a> {
                 )),
             }),
             None => Err(self.not_reached("was removed meanwhile".to_owned())),
+        }
+    }
+
+    /// Waits for the outcome of a pod that has one.
+    async fn until_over(mut self, mut status: PodStatus) -> Result<(), CliError> {
+        loop {
+            match status.outcome() {
+                Some(Outcome::Finished) => return Ok(()),
+                Some(Outcome::Failed) => return Err(self.pod_failed(status.explanation())),
+                None => {}
+            }
+            self.progress
+                .show(&progress_text(&self.pod, None, Some(&status)));
+            self.check_deadline(Some(&status))?;
+            sleep(INTERVAL).await;
+            status = self
+                .find_status()
+                .await?
+                .ok_or_else(|| self.not_reached("was removed meanwhile".to_owned()))?;
         }
     }
 
@@ -109,7 +130,8 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Waits until none of these containers is left and the pod is stable again.
+    /// Waits until none of these containers is left and the pod is stable again; until they have ended, where nothing
+    /// takes their place.
     ///
     /// # Errors
     /// [`CliError::NotReached`].
@@ -121,7 +143,8 @@ impl<'a> Waiting<'a> {
             let Some(status) = self.find_status().await? else {
                 return Err(self.not_reached("was removed meanwhile".to_owned()));
             };
-            if status.is_stable() && container_ids(&status).is_disjoint(killed) {
+            let replaced = status.is_stable() && container_ids(&status).is_disjoint(killed);
+            if replaced || is_over(&status, killed) {
                 return Ok(());
             }
             self.progress
@@ -211,6 +234,15 @@ impl<'a> Waiting<'a> {
     }
 }
 
+/// Whether nothing comes any more of these containers: they ended, and their instances are not launched again.
+fn is_over(status: &PodStatus, containers: &BTreeSet<String>) -> bool {
+    let mut shown = status.instances.iter().flat_map(|one| &one.containers);
+    let is_one = |id: &String| containers.contains(id);
+    status.outcome() == Some(Outcome::Finished)
+        || status.spec.scheduling.restart_policy == RestartPolicy::Never
+            && shown.all(|one| one.has_ended() || !one.container_id.as_ref().is_some_and(is_one))
+}
+
 /// The ids of all containers that the status shows.
 pub(crate) fn container_ids(status: &PodStatus) -> BTreeSet<String> {
     status
@@ -267,6 +299,7 @@ fn progress_text(pod: &str, deployment: Option<&Deployment>, status: Option<&Pod
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod_status::tests::job;
 
     #[test]
     fn progress_tells_step_instances_and_reason() {
@@ -292,5 +325,19 @@ mod tests {
     fn replacement_is_known_by_new_container_ids() {
         let status: PodStatus = serde_json::from_value(crate::pod_status::tests::sample()).unwrap();
         assert_eq!(container_ids(&status), BTreeSet::from(["c1".to_owned()]));
+    }
+
+    #[test]
+    fn killed_containers_that_nothing_replaces_are_waited_for_until_they_ended() {
+        let killed = BTreeSet::from(["c1".to_owned()]);
+        let check = |policy, state: &str, expected| {
+            let mut status = job(policy, [("TERMINAL", state), ("STABLE", "TASK_RUNNING")]);
+            status.instances[0].containers[0].container_id = Some("c1".to_owned());
+            assert_eq!(is_over(&status, &killed), expected, "{policy} {state}");
+        };
+        check("NEVER", "TASK_KILLED", true);
+        check("NEVER", "TASK_KILLING", false);
+        check("ON_FAILURE", "TASK_KILLED", false);
+        check("ALWAYS", "TASK_KILLED", false);
     }
 }

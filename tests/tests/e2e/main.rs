@@ -10,6 +10,7 @@ mod failures;
 mod images;
 mod isolation;
 mod observe;
+mod once;
 mod published;
 mod recovering;
 mod recovery;

@@ -10,7 +10,7 @@ use crate::{
     client::Client,
     error::CliError,
     output,
-    pod_status::PodStatus,
+    pod_status::{Outcome, PodStatus},
     table::{Align, Table},
 };
 
@@ -113,13 +113,22 @@ fn render(mut pods: Vec<PodStatus>, overdue: &BTreeMap<String, bool>) -> String 
             id_and_tasks(&pod),
             pod.instances.len().to_string(),
             pod.spec.version.unwrap_or_else(|| "-".to_owned()),
-            pod.status,
+            status_word(&pod),
             pod.status_since,
             if waiting { "True" } else { "False" }.to_owned(),
             pod.spec.role.unwrap_or_else(|| "N/A".to_owned()),
         ]);
     }
     table.render()
+}
+
+/// Marathon's word, or what came of a pod that is over.
+fn status_word(pod: &PodStatus) -> String {
+    match pod.outcome() {
+        Some(Outcome::Finished) if pod.status == "TERMINAL" => "FINISHED".to_owned(),
+        Some(Outcome::Failed) if pod.status == "TERMINAL" => "FAILED".to_owned(),
+        Some(_) | None => pod.status.clone(),
+    }
 }
 
 fn id_and_tasks(pod: &PodStatus) -> String {
@@ -137,7 +146,7 @@ fn id_and_tasks(pod: &PodStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod_status::tests::sample;
+    use crate::pod_status::tests::{job, sample};
 
     fn queue() -> BTreeMap<String, bool> {
         let queue = json!({"queue": [
@@ -163,6 +172,23 @@ mod tests {
          |-web
         ");
         assert_eq!(render(Vec::new(), &queue()), "");
+    }
+
+    #[test]
+    fn what_came_of_a_pod_is_its_status() {
+        let cases = [
+            ("NEVER", "TASK_FINISHED", "FINISHED"),
+            ("NEVER", "TASK_FAILED", "FAILED"),
+            ("NEVER", "TASK_KILLING", "TERMINAL"),
+            ("ALWAYS", "TASK_KILLED", "TERMINAL"),
+        ];
+        for (policy, container, word) in cases {
+            let pod = job(
+                policy,
+                [("TERMINAL", "TASK_FINISHED"), ("TERMINAL", container)],
+            );
+            assert_eq!(status_word(&pod), word, "{policy} {container}");
+        }
     }
 
     #[test]
