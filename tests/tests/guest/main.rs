@@ -8,4 +8,5 @@ mod campaign_power;
 mod campaign_restarts;
 mod driver;
 mod limits;
+mod services;
 mod smoke;
