@@ -112,7 +112,7 @@ fn render(mut pods: Vec<PodStatus>, overdue: &BTreeMap<String, bool>) -> String 
         table.push(vec![
             id_and_tasks(&pod),
             pod.instances.len().to_string(),
-            pod.spec.version.unwrap_or_else(|| "-".to_owned()),
+            pod.spec.version.clone().unwrap_or_else(|| "-".to_owned()),
             status_word(&pod),
             pod.status_since,
             if waiting { "True" } else { "False" }.to_owned(),
