@@ -138,8 +138,8 @@ fn a_run_that_is_cut_off_is_not_repeated() {
     needs_root!();
     let host = Host::start();
     for policy in ["NEVER", "ON_FAILURE"] {
-        let name = policy.to_lowercase();
-        let id = format!("/{}", name.replace('_', "-"));
+        let name = policy.to_lowercase().replace('_', "-");
+        let id = format!("/{name}");
         let containers = [counted(&host, &name, "exec sleep 100000")];
         host.launch(&with_count(&host, job(&id, policy, &containers)));
     }
@@ -147,7 +147,7 @@ fn a_run_that_is_cut_off_is_not_repeated() {
     let status = wait_until_over(&host, "/never");
     assert_eq!(told(&status)[0].0, "TASK_FAILED", "{status:#}");
     wait_for("the other one is launched again", SOON, || {
-        (runs(&host, "on_failure") == 2).then_some(())
+        (runs(&host, "on-failure") == 2).then_some(())
     });
     assert_eq!(runs(&host, "never"), 1);
     let status = host.wait_until_stable("/on-failure");
@@ -157,7 +157,7 @@ fn a_run_that_is_cut_off_is_not_repeated() {
         let killed = host.monopod(&["pod", "kill", "--wait", "--timeout", "30", id, instance]);
         assert!(killed.status.success(), "{killed:?}");
     }
-    assert_eq!((runs(&host, "on_failure"), runs(&host, "never")), (3, 1));
+    assert_eq!((runs(&host, "on-failure"), runs(&host, "never")), (3, 1));
 }
 
 #[test]

@@ -49,11 +49,20 @@ fn leave_descriptors(pid: Pid, more: usize) -> Rlimit {
     // The limit is on numbers, of which some below the highest are free.
     let free = (0..).filter(|number| !taken.contains(number));
     let limit = free.take(more).last().map_or(0, |last| last + 1);
-    let limits = |current| Rlimit {
-        current: Some(current),
-        maximum: Some(1 << 20),
+    let limits = Rlimit {
+        current: Some(limit),
+        maximum: Some(hard_limit(pid)),
     };
-    prlimit(Some(pid), Resource::Nofile, limits(limit)).unwrap()
+    prlimit(Some(pid), Resource::Nofile, limits).unwrap()
+}
+
+/// How many descriptors a process may ever have.
+fn hard_limit(pid: Pid) -> u64 {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).unwrap();
+    let mut lines = limits.lines();
+    let open_files = lines.find_map(|line| line.strip_prefix("Max open files"));
+    let hard = open_files.and_then(|line| line.split_whitespace().nth(1));
+    hard.unwrap().parse().unwrap()
 }
 
 #[test]

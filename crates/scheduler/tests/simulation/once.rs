@@ -299,7 +299,7 @@ fn updates_replace_results_and_scaling_keeps_them() {
     assert_eq!(world.scheduler.open_runs().len(), 2);
     // Of so many runs as are wanted one is done.
     put(&mut world, &job("/job", 1, "NEVER"));
-    assert_eq!(ids(&world, "/job"), [finished.clone()]);
+    assert_eq!(ids(&world, "/job"), std::slice::from_ref(&finished));
     assert_eq!(shown(&world, "/job").status, PodStatusKind::Terminal);
     put(
         &mut world,

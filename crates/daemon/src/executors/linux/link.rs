@@ -205,6 +205,8 @@ impl Link {
                         return self.gone_or_lost(error).await;
                     }
                 }
+                // A child of it may keep the connection open. What it still had to say is in its journal.
+                _ = self.pidfd.readable() => return Parted::Gone,
             }
         }
     }
