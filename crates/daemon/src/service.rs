@@ -33,6 +33,7 @@ use crate::{
     conditions::Conditions,
     config::{CONFIG_DIR, Config},
     event_loop::{EventLoop, Ids, Restore, chain},
+    events::EventBus,
     executors::linux::LinuxExecutors,
     handle::Handle,
     http::{self, Api, access::Access},
@@ -129,6 +130,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let leader = leader(&listeners.addresses()?, &agent_info);
     let url = format!("{}://{leader}", listeners.scheme());
     let access = Arc::new(Access::new(tokens, group, &config.access));
+    let (finish, stop_loop) = (CancellationToken::new(), CancellationToken::new());
+    let events = EventBus::new(agent_info.clone(), finish.clone());
     let api = Arc::new(Api {
         handle,
         store: Arc::clone(&store),
@@ -142,6 +145,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         url: url.clone(),
         listen: listen.clone(),
         metrics: Arc::clone(&metrics),
+        events: events.clone(),
         start: Start {
             ready_at: clock::now(),
             duration: started.elapsed(),
@@ -153,7 +157,6 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     });
     let router = http::router(api, access);
 
-    let (finish, stop_loop) = (CancellationToken::new(), CancellationToken::new());
     let mut event_loop = EventLoop {
         scheduler,
         agent,
@@ -168,6 +171,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         recorder: Recorder::new(metrics),
         trouble: None,
         conditions,
+        events,
     };
     event_loop.turn(Vec::new()).await;
     if event_loop.retry.is_empty() {
