@@ -70,7 +70,7 @@ impl Host {
         host
     }
 
-    /// Makes everything but the daemon.
+    /// Makes everything but the daemon. Without a configuration, unnamed container networks are called `test`.
     pub fn prepare(config: &str, flags: &[&str]) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("mpt{}-{number}", std::process::id());
@@ -89,7 +89,10 @@ impl Host {
             parent: cgroup_parent.clone(),
             name,
             cgroup_parent,
-            config: config.to_owned(),
+            config: match config {
+                "" => "[marathon]\ndefault_network_name = \"test\"\n".to_owned(),
+                config => config.to_owned(),
+            },
             flags,
             environment: Vec::new(),
             daemon: None,
@@ -179,14 +182,7 @@ impl Host {
             .arg("--state-dir")
             .arg(self.state_dir())
             .args(["--cgroup-parent", &self.parent, "--name-prefix", &self.name])
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--log-level",
-                "debug",
-                "--default-network-name",
-                "test",
-            ])
+            .args(["--listen", "127.0.0.1:0", "--log-level", "debug"])
             .arg("--config")
             .arg(config)
             .args(&self.flags)
@@ -290,7 +286,7 @@ impl Host {
     /// The first address that TCP listens on.
     #[track_caller]
     pub fn tcp(&self) -> std::net::SocketAddr {
-        let info = self.request("GET", "/v2/info", None).json();
+        let info = self.request("GET", "/v2/info?monopod=true", None).json();
         let listen = info["monopod"]["listen"].as_str().unwrap();
         listen.split(',').next().unwrap().parse().unwrap()
     }

@@ -15,6 +15,7 @@ pub mod http;
 pub mod image;
 pub mod kernel;
 pub mod pods;
+pub mod python;
 pub mod random;
 pub mod weather;
 pub mod wire;

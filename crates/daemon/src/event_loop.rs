@@ -25,6 +25,7 @@ use uuid::Uuid;
 use self::trouble::Trouble;
 use crate::{
     conditions::{Conditions, Kind},
+    events::EventBus,
     executors::Executors,
     exhaustion,
     handle::{Message, Refusal},
@@ -69,6 +70,7 @@ pub(crate) struct EventLoop<E> {
     pub(crate) recorder: Recorder,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) conditions: Conditions,
+    pub(crate) events: EventBus,
 }
 
 type Reply = (
@@ -153,7 +155,7 @@ impl<E: Executors> EventLoop<E> {
         }
         let changed = self.publisher.publish(&mut self.scheduler, &self.agent);
         self.recorder.changed(|| self.publisher.views(&changed));
-        self.carry_out(decisions.effects);
+        self.carry_out(decisions.effects, now);
         for (reply, answer) in decisions.replies {
             // Whoever asked may have gone; what it asked for holds all the same.
             let _ = reply.send(answer);
@@ -295,7 +297,7 @@ impl<E: Executors> EventLoop<E> {
         self.fail(message);
     }
 
-    fn carry_out(&self, effects: Vec<Effect>) {
+    fn carry_out(&self, effects: Vec<Effect>, now: Timestamp) {
         for effect in effects {
             match effect {
                 Effect::Record(Record::RunForgotten(run)) => self.executors.discard(run),
@@ -309,7 +311,10 @@ impl<E: Executors> EventLoop<E> {
                     self.executors.kill(run, reason, grace);
                 }
                 Effect::Acknowledge { run, sequence } => self.executors.acknowledge(run, sequence),
-                Effect::Announce(announcement) => info!("{announcement}"),
+                Effect::Announce(announcement) => {
+                    info!("{announcement}");
+                    self.events.announce(&announcement, now);
+                }
             }
         }
     }

@@ -8,13 +8,18 @@ mod body;
 mod deployments;
 pub(crate) mod entrance;
 mod error;
+mod events;
+mod groups;
 mod images;
 mod info;
 mod limits;
 mod logs;
+mod mesos;
 mod metrics;
+mod neighbours;
 mod path;
 mod pods;
+mod query;
 mod queue;
 
 use std::sync::Arc;
@@ -25,7 +30,7 @@ use axum::{
     http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{any, get},
+    routing::{any, delete, get, post},
 };
 use model::{offer::AgentInfo, pod::Settings};
 use runtime::{containerizer::Containerizer, layout::Layout};
@@ -33,7 +38,8 @@ use store::Store;
 
 use self::{access::Access, error::ApiError};
 use crate::{
-    conditions::Conditions, config::Config, handle::Handle, metrics::Metrics, start::Start,
+    conditions::Conditions, config::Config, events::EventBus, handle::Handle, metrics::Metrics,
+    start::Start,
 };
 
 /// What handlers work with.
@@ -65,6 +71,8 @@ pub struct Api {
     pub listen: String,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The event stream.
+    pub(crate) events: EventBus,
     /// How this life of the daemon began.
     pub start: Start,
 }
@@ -80,7 +88,8 @@ pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
             "/v2/deployments/{id}",
             get(deployments::wait).delete(deployments::end),
         )
-        .route("/v2/images", get(images::list).post(images::import));
+        .route("/v2/images", get(images::list).post(images::import))
+        .route("/v2/events", get(events::stream));
     let (url, counted) = (api.url.clone(), Arc::clone(&api.metrics));
     let paths = Router::new()
         .route("/v2/pods", any(pods::dispatch))
@@ -88,9 +97,24 @@ pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
         .route("/v2/pods::status", any(pods::dispatch))
         .route("/v2/pods/{*rest}", any(pods::dispatch))
         .route("/v2/deployments", get(deployments::list))
+        .route("/v2/groups", any(groups::dispatch))
+        .route("/v2/groups/", any(groups::dispatch))
+        .route("/v2/groups/{*id}", any(groups::dispatch))
         .route("/v2/queue", get(queue::list))
+        .route("/v2/queue/{*rest}", delete(queue::reset_delay))
+        .route(
+            "/v2/apps",
+            get(neighbours::apps)
+                .post(neighbours::no_apps)
+                .put(neighbours::no_apps),
+        )
+        .route("/v2/apps/", get(neighbours::apps))
+        .route("/v2/apps/{*id}", any(neighbours::app))
+        .route("/v2/tasks", get(neighbours::tasks))
+        .route("/v2/tasks/delete", post(neighbours::delete_tasks))
+        .route("/v2/plugins", get(neighbours::plugins))
         .route("/v2/info", get(info::info))
-        .route("/v2/leader", get(info::leader))
+        .route("/v2/leader", get(info::leader).delete(neighbours::abdicate))
         .route("/metrics", get(metrics::metrics))
         .route("/ping", get(info::ping))
         .route_layer(middleware::from_fn_with_state(
@@ -100,22 +124,52 @@ pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
         .merge(patient)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(api);
+        .with_state(Arc::clone(&api));
+    let paths = below_both(paths).merge(cluster().with_state(api));
     guard(paths, &url, counted, access)
+}
+
+/// The paths under `/` and under `/service/marathon/`.
+fn below_both(paths: Router) -> Router {
+    Router::new()
+        .nest("/service/marathon", paths.clone())
+        .merge(paths)
 }
 
 /// Puts before the paths what each request passes: who may come in, how large it may be, what every answer carries.
 fn guard(paths: Router, url: &str, counted: Arc<Metrics>, access: Arc<Access>) -> Router {
     let leader = HeaderValue::from_str(url).unwrap_or(HeaderValue::from_static("http://localhost"));
-    Router::new()
-        .nest("/service/marathon", paths.clone())
-        .merge(paths)
+    paths
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(limits::body))
         .layer(middleware::from_fn_with_state(access, access::check))
         .layer(middleware::from_fn(move |request, next| {
             answer(leader.clone(), Arc::clone(&counted), request, next)
         }))
+}
+
+/// The paths that DC/OS has beside Marathon's.
+fn cluster() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/mesos/master/state", get(mesos::state))
+        .route("/mesos/master/state.json", get(mesos::state))
+        .route("/mesos/state", get(mesos::state))
+        .route("/mesos/master/state-summary", get(mesos::summary))
+        .route("/mesos/state-summary", get(mesos::summary))
+        .route("/mesos/slaves", get(mesos::agents))
+        .route("/mesos/master/slaves", get(mesos::agents))
+        .route("/mesos_dns/v1/hosts/{name}", get(mesos::hosts))
+        .route("/dcos-metadata/dcos-version.json", get(mesos::dcos_version))
+        .route(
+            "/dcos-metadata/bootstrap-config.json",
+            get(mesos::bootstrap_config),
+        )
+        .route("/system/health/v1", get(mesos::health))
+        .route("/metadata", get(mesos::metadata))
+        .route_layer(middleware::from_fn_with_state(
+            limits::ANSWER_WITHIN,
+            limits::duration,
+        ))
 }
 
 async fn unknown(request: Request) -> ApiError {

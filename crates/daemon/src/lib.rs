@@ -10,6 +10,7 @@ pub mod collection;
 pub mod conditions;
 pub mod config;
 mod event_loop;
+mod events;
 pub mod executors;
 mod exhaustion;
 pub mod handle;

@@ -36,6 +36,7 @@ use crate::{
     conditions::Conditions,
     config::{CONFIG_DIR, Config},
     event_loop::{EventLoop, Ids, Restore, chain},
+    events::EventBus,
     executors::linux::LinuxExecutors,
     handle::Handle,
     http::{self, Api},
@@ -128,6 +129,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let first = recovery.recover()?;
     recovery::sweep(&scheduler, &containerizer, &executors).await?;
 
+    let events = EventBus::new(agent_info.clone(), reception.finish.clone());
     let api = Arc::new(Api {
         handle,
         store: Arc::clone(&store),
@@ -141,6 +143,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         url: reception.url.clone(),
         listen: reception.listen.clone(),
         metrics: Arc::clone(&metrics),
+        events: events.clone(),
         start: Start {
             ready_at: clock::now(),
             duration: started.elapsed(),
@@ -166,6 +169,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         recorder: Recorder::new(metrics),
         trouble: None,
         conditions,
+        events,
     };
     event_loop.turn(Vec::new()).await;
     if event_loop.retry.is_empty() {

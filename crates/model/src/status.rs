@@ -357,6 +357,9 @@ pub struct QueueItem {
     pub delay: QueueDelay,
     /// What became of the last attempt.
     pub processed_offers_summary: ProcessedOffersSummary,
+    /// The offers that did not serve, if they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_unused_offers: Option<Vec<UnusedOffer>>,
     /// The definition to be launched.
     #[serde(with = "shared")]
     pub pod: Arc<PodDefinition>,
@@ -370,6 +373,57 @@ pub struct QueueDelay {
     pub time_left_seconds: u64,
     /// Whether no time is left.
     pub overdue: bool,
+}
+
+/// An offer that did not serve a [`QueueItem`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnusedOffer {
+    /// The offer.
+    pub offer: UnusedOfferOffer,
+    /// The stages at which it failed.
+    pub reason: Vec<String>,
+    /// When.
+    pub timestamp: Timestamp,
+}
+
+/// The offer of an [`UnusedOffer`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnusedOfferOffer {
+    /// Its id.
+    pub id: String,
+    /// The agent's host name.
+    pub hostname: String,
+    /// The agent's id.
+    pub agent_id: String,
+    /// What it offered.
+    pub resources: Vec<OfferResource>,
+    /// Always empty.
+    pub attributes: Vec<String>,
+}
+
+/// A resource in an [`UnusedOfferOffer`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfferResource {
+    /// `cpus`, `mem`, `disk` or `ports`.
+    pub name: String,
+    /// Role.
+    pub role: String,
+    /// An amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scalar: Option<f64>,
+    /// Ranges of ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<Vec<OfferRange>>,
+}
+
+/// A range, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferRange {
+    /// The first.
+    pub begin: u16,
+    /// The last.
+    pub end: u16,
 }
 
 /// What became of offers.

@@ -21,7 +21,7 @@ pub(crate) struct InfoArgs {
 /// As [`crate::client::Client::get`].
 pub(crate) async fn run(args: &InfoArgs, connection: &Connection) -> Result<(), CliError> {
     let client = connection.client()?;
-    let answer: Value = client.get("/v2/info").await?.json()?;
+    let answer: Value = client.get("/v2/info?monopod=true").await?.json()?;
     let info = merge(answer, &client.address());
     if args.json {
         output::print_json(info)
@@ -35,7 +35,7 @@ pub(crate) async fn state_dir(connection: &Connection) -> Option<PathBuf> {
     let answer: Value = connection
         .client()
         .ok()?
-        .get("/v2/info")
+        .get("/v2/info?monopod=true")
         .await
         .ok()?
         .json()

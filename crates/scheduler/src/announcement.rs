@@ -1,9 +1,10 @@
 //! Transitions worth telling: for the log and the event stream.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use model::{
-    id::{DeploymentId, InstanceId, PodId, RunId},
+    id::{InstanceId, PodId, RunId},
+    record::DeploymentRecord,
     state::{Condition, TaskState},
     time::Timestamp,
     update::RunOutcome,
@@ -40,6 +41,8 @@ pub enum Announcement {
     },
     /// An instance was made.
     InstanceCreated {
+        /// The pod.
+        pod: PodId,
         /// The instance.
         instance: InstanceId,
         /// The version that it will run.
@@ -47,20 +50,43 @@ pub enum Announcement {
     },
     /// An instance's condition changed.
     InstanceChanged {
+        /// The pod.
+        pod: PodId,
         /// The instance.
         instance: InstanceId,
+        /// The version that it runs.
+        version: Timestamp,
         /// What it is in now.
         condition: Condition,
     },
+    /// What is known of an instance's health changed.
+    InstanceHealthChanged {
+        /// The pod.
+        pod: PodId,
+        /// The instance.
+        instance: InstanceId,
+        /// The version that it runs.
+        version: Timestamp,
+        /// Whether it is healthy, if that is known.
+        healthy: Option<bool>,
+    },
     /// An instance was forgotten.
     InstanceGone {
+        /// The pod.
+        pod: PodId,
         /// The instance.
         instance: InstanceId,
     },
     /// A container's state changed.
     TaskChanged {
+        /// The pod.
+        pod: PodId,
         /// The instance.
         instance: InstanceId,
+        /// The version that it runs.
+        version: Timestamp,
+        /// The instance's host ports.
+        ports: Vec<u16>,
         /// The task's id.
         task: String,
         /// Its state now.
@@ -102,33 +128,15 @@ pub enum Announcement {
         reason: WaitReason,
     },
     /// A deployment began.
-    DeploymentStarted {
-        /// The deployment.
-        deployment: DeploymentId,
-        /// The pod.
-        pod: PodId,
-    },
-    /// A step of a deployment is done.
-    DeploymentStepDone {
-        /// The deployment.
-        deployment: DeploymentId,
-        /// The step, from 1.
-        step: u32,
-    },
+    DeploymentStarted(Arc<DeploymentRecord>),
+    /// A step of a deployment, its current one, is done.
+    DeploymentStepDone(Arc<DeploymentRecord>),
+    /// The step of a deployment that is now its current one began.
+    DeploymentStepStarted(Arc<DeploymentRecord>),
     /// A deployment reached its goal.
-    DeploymentDone {
-        /// The deployment.
-        deployment: DeploymentId,
-        /// The pod.
-        pod: PodId,
-    },
+    DeploymentDone(Arc<DeploymentRecord>),
     /// A deployment was cancelled.
-    DeploymentCancelled {
-        /// The deployment.
-        deployment: DeploymentId,
-        /// The pod.
-        pod: PodId,
-    },
+    DeploymentCancelled(Arc<DeploymentRecord>),
 }
 
 impl fmt::Display for Announcement {
@@ -140,16 +148,26 @@ impl fmt::Display for Announcement {
             }
             Self::PodRemoving { pod } => write!(f, "pod {pod} is being removed"),
             Self::PodGone { pod } => write!(f, "pod {pod} is gone"),
-            Self::InstanceCreated { instance, version } => {
+            Self::InstanceCreated {
+                instance, version, ..
+            } => {
                 write!(f, "instance {instance} made for version {version}")
             }
             Self::InstanceChanged {
                 instance,
                 condition,
+                ..
             } => {
                 write!(f, "instance {instance} is {condition}")
             }
-            Self::InstanceGone { instance } => write!(f, "instance {instance} is gone"),
+            Self::InstanceHealthChanged {
+                instance, healthy, ..
+            } => match healthy {
+                Some(true) => write!(f, "instance {instance} is healthy"),
+                Some(false) => write!(f, "instance {instance} is not healthy"),
+                None => write!(f, "whether instance {instance} is healthy is not known"),
+            },
+            Self::InstanceGone { instance, .. } => write!(f, "instance {instance} is gone"),
             Self::TaskChanged {
                 task,
                 state,
@@ -183,17 +201,26 @@ impl fmt::Display for Announcement {
                 f,
                 "instance {instance} ends before its successor runs, which {reason}"
             ),
-            Self::DeploymentStarted { deployment, pod } => {
-                write!(f, "deployment {deployment} of pod {pod} started")
+            Self::DeploymentStarted(record) => {
+                write!(f, "deployment {} of pod {} started", record.id, record.pod)
             }
-            Self::DeploymentStepDone { deployment, step } => {
-                write!(f, "step {step} of deployment {deployment} is done")
+            Self::DeploymentStepDone(record) => {
+                let (step, id) = (record.current_step, record.id);
+                write!(f, "step {step} of deployment {id} is done")
             }
-            Self::DeploymentDone { deployment, pod } => {
-                write!(f, "deployment {deployment} of pod {pod} is done")
+            Self::DeploymentStepStarted(record) => {
+                let (step, id) = (record.current_step, record.id);
+                write!(f, "step {step} of deployment {id} began")
             }
-            Self::DeploymentCancelled { deployment, pod } => {
-                write!(f, "deployment {deployment} of pod {pod} was cancelled")
+            Self::DeploymentDone(record) => {
+                write!(f, "deployment {} of pod {} is done", record.id, record.pod)
+            }
+            Self::DeploymentCancelled(record) => {
+                write!(
+                    f,
+                    "deployment {} of pod {} was cancelled",
+                    record.id, record.pod
+                )
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Deployments: how they begin, advance and end (marathon: `core/deployment/DeploymentPlan.scala`).
 
+use std::sync::Arc;
+
 use model::{
     id::{DeploymentId, PodId},
     record::{Action, ActionKind, DeploymentRecord},
@@ -63,24 +65,21 @@ impl Scheduler {
             from_version: change.from,
             to_version: change.to,
         };
+        let announced = Arc::new(record.clone());
         self.deployments.insert(id, record);
         self.pod_mut(pod).deployment = Some(id);
         self.out.deployments.insert(id);
         self.changed.insert(pod.clone());
-        self.out.announce(Announcement::DeploymentStarted {
-            deployment: id,
-            pod: pod.clone(),
-        });
+        self.out
+            .announce(Announcement::DeploymentStarted(announced));
         id
     }
 
     /// Ends a deployment before its time; everything stays as it is.
     pub(crate) fn cancel(&mut self, id: DeploymentId) {
-        if let Some(pod) = self.forget_deployment(id) {
-            self.out.announce(Announcement::DeploymentCancelled {
-                deployment: id,
-                pod,
-            });
+        if let Some(record) = self.forget_deployment(id) {
+            self.out
+                .announce(Announcement::DeploymentCancelled(Arc::new(record)));
         }
     }
 
@@ -103,25 +102,22 @@ impl Scheduler {
         let Some(deployment) = self.deployments.get_mut(&id) else {
             return;
         };
-        let step = deployment.current_step;
-        self.out.announce(Announcement::DeploymentStepDone {
-            deployment: id,
-            step,
-        });
-        if usize::try_from(step).is_ok_and(|step| step < deployment.steps.len()) {
+        let done = Arc::new(deployment.clone());
+        self.out
+            .announce(Announcement::DeploymentStepDone(Arc::clone(&done)));
+        if usize::try_from(done.current_step).is_ok_and(|step| step < done.steps.len()) {
             deployment.current_step += 1;
+            let next = Arc::new(deployment.clone());
+            self.out.announce(Announcement::DeploymentStepStarted(next));
             self.out.deployments.insert(id);
             self.changed.insert(pod.clone());
         } else {
             self.forget_deployment(id);
-            self.out.announce(Announcement::DeploymentDone {
-                deployment: id,
-                pod: pod.clone(),
-            });
+            self.out.announce(Announcement::DeploymentDone(done));
         }
     }
 
-    fn forget_deployment(&mut self, id: DeploymentId) -> Option<PodId> {
+    fn forget_deployment(&mut self, id: DeploymentId) -> Option<DeploymentRecord> {
         let deployment = self.deployments.remove(&id)?;
         if let Some(pod) = self.pods.get_mut(&deployment.pod) {
             pod.deployment = None;
@@ -130,6 +126,6 @@ impl Scheduler {
         // One that began in this very turn was never stored; deleting it is harmless.
         self.out.deployments.remove(&id);
         self.out.deployments_gone.push(id);
-        Some(deployment.pod)
+        Some(deployment)
     }
 }

@@ -102,6 +102,18 @@ pub enum Request {
         /// Whether deployments in the way are cancelled.
         force: bool,
     },
+    /// Removes every pod of a group and of the groups in it; all of them or none.
+    RemoveGroup {
+        /// The group; none for the root.
+        group: Option<PodId>,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
+    /// Forgets the back-offs of a pod, so that what waits is launched at once.
+    ResetDelay {
+        /// The pod.
+        pod: PodId,
+    },
     /// Ends the runs of instances, which are launched again at once. Names of unknown instances are ignored
     /// as long as one is known.
     KillInstances {
@@ -151,6 +163,15 @@ pub enum Denied {
     PodUnknown {
         /// The pod.
         pod: PodId,
+    },
+    /// The id would be a group's and a pod's at once.
+    #[error("Groups and Pods may not have the same identifier.")]
+    GroupExists,
+    /// No pod is in the group.
+    #[error("Group '{group}' does not exist")]
+    GroupUnknown {
+        /// The group.
+        group: PodId,
     },
     /// None of the named instances is one of the pod's; this is the first.
     #[error("Task '{instance}' does not exist")]

@@ -109,6 +109,11 @@ impl Instance {
             })
     }
 
+    /// Whether it is healthy, if that is known.
+    pub(crate) fn health(&self) -> Option<bool> {
+        health_of(&self.tasks)
+    }
+
     fn has_health_check(&self, container: &str) -> bool {
         self.definition
             .container(container)
@@ -230,6 +235,24 @@ impl Instance {
             .or_else(any)
             .map_or_else(String::new, |task| task.message.clone())
     }
+}
+
+/// True if some container reports healthy, none unhealthy and all run or have finished; false if a running
+/// one reports unhealthy; else not known.
+pub(crate) fn health_of(tasks: &[TaskRecord]) -> Option<bool> {
+    let running = |task: &&TaskRecord| task.state == TaskState::Running;
+    if tasks
+        .iter()
+        .filter(running)
+        .any(|task| task.healthy == Some(false))
+    {
+        return Some(false);
+    }
+    let well = tasks.iter().all(|task| {
+        matches!(task.state, TaskState::Running | TaskState::Finished)
+            && task.healthy != Some(false)
+    });
+    (well && tasks.iter().any(|task| task.healthy == Some(true))).then_some(true)
 }
 
 /// What one instance of `definition` needs. A sum beyond all bounds is told as the most there can be.

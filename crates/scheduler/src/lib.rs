@@ -29,6 +29,7 @@ mod constraint;
 mod deployment;
 mod environment;
 mod event;
+mod groups;
 mod instance;
 mod kill_selection;
 mod launch;

@@ -33,6 +33,8 @@ impl Scheduler {
             }
             Request::PutPod { definition, force } => self.put_pod(definition, force, turn),
             Request::RemovePod { pod, force } => self.remove_pod(&pod, force, turn),
+            Request::RemoveGroup { group, force } => self.remove_group(group, force, turn),
+            Request::ResetDelay { pod } => self.reset_delay(&pod, turn),
             Request::KillInstances {
                 pod,
                 instances,
@@ -64,6 +66,7 @@ impl Scheduler {
         turn: &mut Turn<'_>,
     ) -> Result<Accepted, Denied> {
         self.check_size(&definition)?;
+        self.check_place(&definition.id)?;
         self.make_way(&definition.id, force)?;
         let definition = self.make_version(definition);
         self.define(&definition);
@@ -145,7 +148,7 @@ impl Scheduler {
         }
     }
 
-    fn remove_pod(
+    pub(crate) fn remove_pod(
         &mut self,
         id: &PodId,
         force: bool,
@@ -169,6 +172,16 @@ impl Scheduler {
             version: Some(turn.now),
             ..Accepted::default()
         })
+    }
+
+    fn reset_delay(&mut self, id: &PodId, turn: &mut Turn<'_>) -> Result<Accepted, Denied> {
+        if self.defined(id).is_none() {
+            return Err(Denied::PodUnknown { pod: id.clone() });
+        }
+        self.reset_backoff(id);
+        self.mark_pod(id);
+        self.settle(id, turn);
+        Ok(Accepted::default())
     }
 
     fn reset_backoff(&mut self, id: &PodId) {

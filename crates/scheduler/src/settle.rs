@@ -126,7 +126,10 @@ impl Scheduler {
             self.owners.remove(&uuid);
             self.changed.insert(id.clone());
             self.out.instances_gone.push(instance.clone());
-            self.out.announce(Announcement::InstanceGone { instance });
+            self.out.announce(Announcement::InstanceGone {
+                pod: id.clone(),
+                instance,
+            });
         }
     }
 
@@ -183,8 +186,11 @@ impl Scheduler {
                 host_ports: Vec::new(),
             };
             let instance = record.id.clone();
-            self.out
-                .announce(Announcement::InstanceCreated { instance, version });
+            self.out.announce(Announcement::InstanceCreated {
+                pod: id.clone(),
+                instance,
+                version,
+            });
             let instance = Instance {
                 record,
                 definition: definition.clone(),

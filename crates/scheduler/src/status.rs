@@ -20,7 +20,7 @@ use model::{
 };
 
 pub use self::{
-    queue::queue_item,
+    queue::{queue_item, unused_offers},
     work::{deployment_document, instance_document},
 };
 use crate::{InstanceView, PodView, WaitReason};
@@ -360,7 +360,8 @@ fn networks(view: &PodView, definition: &PodDefinition) -> Vec<NetworkStatus> {
     }
 }
 
-pub(crate) fn role(definition: &PodDefinition) -> String {
+/// The role that a definition asks for.
+pub fn role(definition: &PodDefinition) -> String {
     definition.role.clone().unwrap_or_else(|| "*".to_owned())
 }
 

@@ -34,7 +34,7 @@ impl Scheduler {
         self.out.applied.insert(update.run, update.sequence);
         let instance = self.instance_mut(pod, uuid);
         instance.applied = update.sequence;
-        let at = update.at;
+        let (at, health) = (update.at, instance.health());
         if let Some(index) = instance
             .tasks
             .iter()
@@ -51,7 +51,22 @@ impl Scheduler {
             }
         }
         self.refresh_condition(pod, uuid, at);
+        self.announce_health(pod, uuid, health);
         self.settle(pod, turn);
+    }
+
+    fn announce_health(&mut self, pod: &PodId, uuid: Uuid, before: Option<bool>) {
+        let instance = &self.pod(pod).instances[&uuid];
+        let healthy = instance.health();
+        if healthy != before {
+            let announcement = Announcement::InstanceHealthChanged {
+                pod: pod.clone(),
+                instance: instance.record.id.clone(),
+                version: instance.record.version,
+                healthy,
+            };
+            self.out.announce(announcement);
+        }
     }
 
     fn announce_task(&mut self, pod: &PodId, uuid: Uuid, index: usize, before: TaskState) {
@@ -59,7 +74,15 @@ impl Scheduler {
         let task = &instance.tasks[index];
         if task.state != before {
             let announcement = Announcement::TaskChanged {
+                pod: pod.clone(),
                 instance: instance.record.id.clone(),
+                version: instance.record.version,
+                ports: instance
+                    .record
+                    .host_ports
+                    .iter()
+                    .map(|given| given.host_port)
+                    .collect(),
                 task: instance.task_id(&task.container),
                 state: task.state,
                 message: task.message.clone(),
@@ -267,7 +290,9 @@ impl Scheduler {
             instance.record.active_since = Some(at);
         }
         let announcement = Announcement::InstanceChanged {
+            pod: pod.clone(),
             instance: instance.record.id.clone(),
+            version: instance.record.version,
             condition,
         };
         self.out.announce(announcement);

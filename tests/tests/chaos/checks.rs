@@ -37,7 +37,11 @@ impl Chaos {
     fn check_conditions(&self) {
         let mut last = Value::Null;
         wait_for("conditions to be over", SOON, || {
-            let info = self.host.try_request("GET", "/v2/info", None).ok()?.json();
+            let info = self
+                .host
+                .try_request("GET", "/v2/info?monopod=true", None)
+                .ok()?
+                .json();
             let conditions = info["monopod"]["conditions"].as_array()?.clone();
             let ours = |condition: &&Value| {
                 let kind = condition["kind"].as_str().unwrap_or_default();

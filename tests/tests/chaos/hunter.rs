@@ -77,7 +77,10 @@ fn hunt(watch: &OwnedFd, runs: &Path, mut random: Random, called_back: &AtomicBo
         let mut fds = [PollFd::new(watch, PollFlags::IN)];
         let _ = poll(&mut fds, Some(&tick));
         let mut reader = inotify::Reader::new(watch.as_fd(), &mut buffer);
-        while let Ok(event) = reader.next() {
+        // Where launches fail, runs come as fast as they are looked at: it may be called back among them.
+        while !called_back.load(Ordering::Relaxed)
+            && let Ok(event) = reader.next()
+        {
             let made = event.file_name().and_then(|name| name.to_str().ok());
             if let Some(run) = made.filter(|_| random.below(2) == 0) {
                 hits += u32::from(hit(&runs.join(run), &mut random));

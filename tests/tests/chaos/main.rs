@@ -48,7 +48,10 @@ fn what_was_acknowledged_holds_whatever_fails_and_however_the_daemon_dies() {
     }
     chaos.host.wait_until_clean();
     wait_for("everything that was held to be free again", SOON, || {
-        let info = chaos.host.request("GET", "/v2/info", None).json();
+        let info = chaos
+            .host
+            .request("GET", "/v2/info?monopod=true", None)
+            .json();
         let (total, free) = (&info["monopod"]["total"], &info["monopod"]["free"]);
         let ports = total["ports"].as_str();
         assert!(

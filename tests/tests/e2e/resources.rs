@@ -22,7 +22,7 @@ fn restart_with(host: &mut Host, resources: &str) {
 
 /// A member of what the daemon says of its resources.
 fn told(host: &Host, member: &str) -> String {
-    let info = host.request("GET", "/v2/info", None).json();
+    let info = host.request("GET", "/v2/info?monopod=true", None).json();
     info["monopod"][member]["resources"]
         .as_str()
         .unwrap()

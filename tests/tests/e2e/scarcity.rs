@@ -20,7 +20,10 @@ fn sleeper(id: &str) -> Value {
 #[track_caller]
 fn wait_until_exhausted(host: &Host) -> String {
     wait_for("the condition", SOON, || {
-        let info = host.try_request("GET", "/v2/info", None).ok()?.json();
+        let info = host
+            .try_request("GET", "/v2/info?monopod=true", None)
+            .ok()?
+            .json();
         let conditions = info["monopod"]["conditions"].as_array()?.clone();
         let is_it = |condition: &&Value| condition["kind"] == "host_exhausted";
         let found = conditions.iter().find(is_it)?;
@@ -32,7 +35,7 @@ fn wait_until_exhausted(host: &Host) -> String {
 #[track_caller]
 fn check_over(host: &Host, bystander: &Value) {
     host.wait_until_stable("/late");
-    let info = host.request("GET", "/v2/info", None).json();
+    let info = host.request("GET", "/v2/info?monopod=true", None).json();
     let conditions = info["monopod"]["conditions"].to_string();
     assert!(!conditions.contains("host_exhausted"), "{conditions}");
     let status = host.status("/bystander");

@@ -60,7 +60,7 @@ fn add_until_refused(host: &Host, reason: &str) -> Vec<String> {
 }
 
 fn conditions(host: &Host) -> String {
-    let info = host.request("GET", "/v2/info", None).json();
+    let info = host.request("GET", "/v2/info?monopod=true", None).json();
     info["monopod"]["conditions"].to_string()
 }
 

@@ -26,15 +26,21 @@ fn nothing_is_wrong(guest: &Guest) {
     let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(told["ok"], true, "{told:#}");
     let checks = told["checks"].as_array().unwrap();
+    // The guest has no NTP client, and its kernel's own limit of inotify instances.
+    let so_it_is = ["clock's source", "inotify instances"];
     let bad: Vec<_> = checks
         .iter()
         .filter(|check| check["verdict"] == "fail" || check["verdict"] == "warn")
+        .filter(|check| !so_it_is.iter().any(|name| check["check"] == *name))
         .collect();
     assert!(bad.is_empty(), "{bad:#?}");
     let all = told.to_string();
     assert!(all.contains("cgroup v2") || all.contains("v2"), "{all}");
 
-    let info = guest.request("GET", "/v2/info", None).unwrap().json();
+    let info = guest
+        .request("GET", "/v2/info?monopod=true", None)
+        .unwrap()
+        .json();
     assert_eq!(info["monopod"]["cgroupMode"], "v2");
     assert_eq!(
         info["monopod"]["cgroupParent"],

@@ -95,11 +95,7 @@ impl World {
     async fn start(&self) -> Daemon {
         let store = Arc::new(Store::open(&self.database()).await.unwrap());
         let restore: Restore = Box::new(|saved| {
-            let info = AgentInfo {
-                id: "a-S0".to_owned(),
-                hostname: "here".to_owned(),
-                attributes: Default::default(),
-            };
+            let info = here();
             let resources = Resources {
                 cpus_milli: 2000,
                 mem_bytes: 1024 * MIB,
@@ -136,8 +132,17 @@ impl World {
             retry: Vec::new(),
             trouble: None,
             conditions: Conditions::default(),
+            events: EventBus::new(here(), CancellationToken::new()),
         };
         Daemon { event_loop, handle }
+    }
+}
+
+fn here() -> AgentInfo {
+    AgentInfo {
+        id: "a-S0".to_owned(),
+        hostname: "here".to_owned(),
+        attributes: Default::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::{Router, routing::get};
 
-use super::{access::Access, error::ApiError, guard, info};
+use super::{access::Access, below_both, error::ApiError, guard, info};
 use crate::metrics::Metrics;
 
 /// Listeners ask it anew with every request, so that connections made early live on.
@@ -24,7 +24,7 @@ impl Entrance {
             .fallback(recovering)
             .method_not_allowed_fallback(recovering);
         Self {
-            recovering: guard(paths, url, metrics, access),
+            recovering: guard(below_both(paths), url, metrics, access),
             ready: Arc::default(),
         }
     }

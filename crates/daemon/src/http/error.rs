@@ -38,6 +38,12 @@ pub(crate) enum ApiError {
     VersionUnknown { pod: PodId, version: String },
     /// The instance is not known.
     InstanceUnknown { instance: String },
+    /// No pod is in the group.
+    GroupUnknown { group: PodId },
+    /// There are no apps.
+    AppUnknown { app: String },
+    /// No instance of the pod waits.
+    NotQueued { pod: PodId },
     /// The deployment is not running.
     DeploymentUnknown { deployment: String },
     /// There is nothing to read.
@@ -114,6 +120,20 @@ fn pod_unknown(pod: &PodId) -> (StatusCode, Value) {
     (StatusCode::NOT_FOUND, body)
 }
 
+fn group_unknown(group: &PodId) -> (StatusCode, Value) {
+    let text = format!("Group '{group}' does not exist");
+    (StatusCode::NOT_FOUND, message(text))
+}
+
+fn broken_rule(path: &str, denied: &Denied) -> (StatusCode, Value) {
+    let mut violations = Violations::default();
+    violations.add(path, denied.to_string());
+    (
+        StatusCode::UNPROCESSABLE_ENTITY,
+        json!(ReadError::Rules { violations }),
+    )
+}
+
 fn deployment_unknown(deployment: &str) -> (StatusCode, Value) {
     (
         StatusCode::NOT_FOUND,
@@ -150,14 +170,9 @@ fn denied(denied: &Denied) -> (StatusCode, Value) {
             );
             (StatusCode::FORBIDDEN, message(text))
         }
-        Denied::TooManyInstances { .. } => {
-            let mut violations = Violations::default();
-            violations.add("/scaling/instances", denied.to_string());
-            (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                json!(ReadError::Rules { violations }),
-            )
-        }
+        Denied::TooManyInstances { .. } => broken_rule("/scaling/instances", denied),
+        Denied::GroupExists => broken_rule("/id", denied),
+        Denied::GroupUnknown { group } => group_unknown(group),
         Denied::DeploymentUnknown { deployment } => deployment_unknown(&deployment.to_string()),
     }
 }
@@ -233,6 +248,15 @@ impl ApiError {
             Self::InstanceUnknown { instance } => (
                 StatusCode::NOT_FOUND,
                 message(format!("Task '{instance}' does not exist")),
+            ),
+            Self::GroupUnknown { group } => group_unknown(group),
+            Self::AppUnknown { app } => (
+                StatusCode::NOT_FOUND,
+                message(format!("App '{app}' does not exist")),
+            ),
+            Self::NotQueued { pod } => (
+                StatusCode::NOT_FOUND,
+                message(format!("Application {pod} not found in tasks queue.")),
             ),
             Self::DeploymentUnknown { deployment } => deployment_unknown(deployment),
             Self::LogUnknown { problem } => (StatusCode::NOT_FOUND, message(problem.clone())),

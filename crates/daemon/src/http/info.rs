@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Query, State},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use model::{offer::Claim, state::InstanceStatus};
 use scheduler::status;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Api, Shared};
 use crate::{clock, snapshot::Snapshot};
 
 /// `GET /ping`: `pong`, for anybody.
@@ -32,13 +33,19 @@ pub(super) async fn leader(State(api): Shared) -> Response {
     Json(json!({ "leader": api.leader })).into_response()
 }
 
-/// `GET /v2/info` (marathon: `api/v2/InfoResource.scala`), and under `monopod` what is our own.
-pub(super) async fn info(State(api): Shared) -> Response {
+/// `?monopod=`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Ours {
+    monopod: bool,
+}
+
+/// `GET /v2/info` (marathon: `api/v2/InfoResource.scala`); with `?monopod=true` also what is our own, under `monopod`.
+/// Clients fail on members that Marathon does not have (marathon-python).
+pub(super) async fn info(State(api): Shared, Query(ours): Query<Ours>) -> Response {
     let marathon = &api.config.marathon;
-    let snapshot = api.handle.snapshot();
-    let accounting = &snapshot.accounting;
-    let commits = api.store.counters().await;
-    Json(json!({
+    let confirm_timeout_ms = u64::from(marathon.task_launch_confirm_timeout_seconds) * 1000;
+    let mut document = json!({
         "name": "marathon",
         "version": "1.11.0",
         "buildref": concat!("monopod-", env!("CARGO_PKG_VERSION")),
@@ -51,41 +58,53 @@ pub(super) async fn info(State(api): Shared) -> Response {
             "features": marathon.enable_features,
             "env_vars_prefix": marathon.env_vars_prefix,
             "mesos_role": marathon.mesos_role,
-            "task_launch_confirm_timeout": u64::from(marathon.task_launch_confirm_timeout_seconds) * 1000,
+            "task_launch_confirm_timeout": confirm_timeout_ms,
+            "task_launch_timeout": confirm_timeout_ms,
+            "decline_offer_duration": 120_000,
             "hostname": api.agent.hostname,
             "framework_name": "marathon",
             "new_group_enforce_role": "off",
         },
+        "zookeeper_config": {},
         "http_config": { "http_port": api.leader.rsplit(':').next() },
-        "monopod": {
-            "version": env!("CARGO_PKG_VERSION"),
-            "revision": crate::REVISION,
-            "pid": std::process::id(),
-            "protocol": runtime::launch::PROTOCOL_VERSION,
-            "url": api.url,
-            "listen": api.listen,
-            "stateDir": api.config.state_dir,
-            "runDir": api.config.run_dir,
-            "cgroupParent": api.containerizer.cgroup_parent(),
-            "cgroupMode": api.cgroup_mode,
-            "cgroupControllers": api.containerizer.cgroup_controllers().join(" "),
-            "kernel": rustix::system::uname().release().to_string_lossy(),
-            "bootId": boot_id(),
-            "start": api.start.document(),
-            "uptimeSeconds": clock::now().since(api.start.ready_at).as_secs(),
-            "pods": snapshot.pods.len(),
-            "instances": instances(&snapshot),
-            "databaseBytes": api.store.size_bytes().ok(),
-            "hostRootfs": api.config.runtime.host_rootfs,
-            "agent": api.agent,
-            "total": resources(&accounting.total),
-            "free": resources(&accounting.free),
-            "overCommitted": resources(&accounting.over_committed),
-            "conditions": api.conditions.list(clock::now()),
-            "commits": { "durable": commits.full_commits, "normal": commits.normal_commits },
-        },
-    }))
-    .into_response()
+    });
+    if ours.monopod {
+        document["monopod"] = own(&api).await;
+    }
+    Json(document).into_response()
+}
+
+async fn own(api: &Api) -> Value {
+    let snapshot = api.handle.snapshot();
+    let accounting = &snapshot.accounting;
+    let commits = api.store.counters().await;
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "revision": crate::REVISION,
+        "pid": std::process::id(),
+        "protocol": runtime::launch::PROTOCOL_VERSION,
+        "url": api.url,
+        "listen": api.listen,
+        "stateDir": api.config.state_dir,
+        "runDir": api.config.run_dir,
+        "cgroupParent": api.containerizer.cgroup_parent(),
+        "cgroupMode": api.cgroup_mode,
+        "cgroupControllers": api.containerizer.cgroup_controllers().join(" "),
+        "kernel": rustix::system::uname().release().to_string_lossy(),
+        "bootId": boot_id(),
+        "start": api.start.document(),
+        "uptimeSeconds": clock::now().since(api.start.ready_at).as_secs(),
+        "pods": snapshot.pods.len(),
+        "instances": instances(&snapshot),
+        "databaseBytes": api.store.size_bytes().ok(),
+        "hostRootfs": api.config.runtime.host_rootfs,
+        "agent": api.agent,
+        "total": resources(&accounting.total),
+        "free": resources(&accounting.free),
+        "overCommitted": resources(&accounting.over_committed),
+        "conditions": api.conditions.list(clock::now()),
+        "commits": { "durable": commits.full_commits, "normal": commits.normal_commits },
+    })
 }
 
 /// How many instances are in each status.

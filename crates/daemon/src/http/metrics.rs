@@ -37,10 +37,15 @@ pub(super) async fn metrics(
 
 /// Paths that have a name of their own in the metrics, but for those of pods. A trailing slash stands for what may
 /// follow.
-const ROUTES: [(&str, &str); 8] = [
+const ROUTES: [(&str, &str); 13] = [
     ("/v2/deployments", "/v2/deployments"),
     ("/v2/deployments/", "/v2/deployments/{id}"),
     ("/v2/queue", "/v2/queue"),
+    ("/v2/queue/", "/v2/queue/{id}/delay"),
+    ("/v2/events", "/v2/events"),
+    ("/v2/groups", "/v2/groups"),
+    ("/v2/groups/", "/v2/groups/{id}"),
+    ("/mesos/", "/mesos/"),
     ("/v2/info", "/v2/info"),
     ("/v2/leader", "/v2/leader"),
     ("/v2/images", "/v2/images"),

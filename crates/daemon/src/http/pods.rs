@@ -6,7 +6,7 @@ mod versions;
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Query, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
@@ -14,9 +14,11 @@ use axum::{
 };
 use model::{id::PodId, pod::PodDefinition};
 use scheduler::{Accepted, Request, status};
+use serde_json::json;
 
 use super::{
     Api, Shared,
+    access::Caller,
     body::{self, Flags},
     error::ApiError,
     logs,
@@ -32,6 +34,7 @@ const WARNING: HeaderName = HeaderName::from_static("x-monopod-warning");
 /// Pods' paths have slashes and suffixes inside, so they are taken apart here and not by the router.
 pub(super) async fn dispatch(
     State(api): Shared,
+    Extension(caller): Extension<Caller>,
     method: Method,
     uri: Uri,
     Query(flags): Query<Flags>,
@@ -39,24 +42,52 @@ pub(super) async fn dispatch(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let path = PodPath::parse(uri.path())?;
+    let change = change(&method, &path);
+    let answer = answer(&api, method, path, &uri, flags, &headers, &body).await?;
+    if let Some((kind, pod)) = change {
+        let members = json!({ "clientIp": caller.host(), "uri": uri.path(), "podId": pod });
+        api.events.tell(kind, crate::clock::now(), members);
+    }
+    Ok(answer)
+}
+
+/// The event that a request makes once it is accepted, and the pod where the path names it.
+fn change(method: &Method, path: &PodPath) -> Option<(&'static str, Option<PodId>)> {
+    match (method, path) {
+        (&Method::POST, PodPath::All) => Some(("pod_created_event", None)),
+        (&Method::PUT, PodPath::Pod(pod)) => Some(("pod_updated_event", Some(pod.clone()))),
+        (&Method::DELETE, PodPath::Pod(pod)) => Some(("pod_deleted_event", Some(pod.clone()))),
+        _ => None,
+    }
+}
+
+async fn answer(
+    api: &Api,
+    method: Method,
+    path: PodPath,
+    uri: &Uri,
+    flags: Flags,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, ApiError> {
     match (&method, path) {
         (&Method::HEAD, PodPath::All) => Ok(StatusCode::OK.into_response()),
-        (&Method::GET, PodPath::All) => Ok(list(&api)),
-        (&Method::POST, PodPath::All) => add(&api, flags, &headers, &body).await,
-        (&Method::GET | &Method::HEAD, PodPath::Pod(pod)) => get(&api, &pod),
-        (&Method::PUT, PodPath::Pod(pod)) => put(&api, &pod, flags, &headers, &body).await,
-        (&Method::DELETE, PodPath::Pod(pod)) => remove(&api, pod, flags).await,
-        (&Method::GET, PodPath::AllStatus) => Ok(all_status(&api)),
-        (&Method::GET, PodPath::Status(pod)) => pod_status(&api, &pod),
-        (&Method::GET, PodPath::Versions(pod)) => versions::list(&api, &pod).await,
-        (&Method::GET, PodPath::Version(pod, version)) => versions::get(&api, &pod, version).await,
+        (&Method::GET, PodPath::All) => Ok(list(api)),
+        (&Method::POST, PodPath::All) => add(api, flags, headers, body).await,
+        (&Method::GET | &Method::HEAD, PodPath::Pod(pod)) => get(api, &pod),
+        (&Method::PUT, PodPath::Pod(pod)) => put(api, &pod, flags, headers, body).await,
+        (&Method::DELETE, PodPath::Pod(pod)) => remove(api, pod, flags).await,
+        (&Method::GET, PodPath::AllStatus) => Ok(all_status(api)),
+        (&Method::GET, PodPath::Status(pod)) => pod_status(api, &pod),
+        (&Method::GET, PodPath::Versions(pod)) => versions::list(api, &pod).await,
+        (&Method::GET, PodPath::Version(pod, version)) => versions::get(api, &pod, version).await,
         (&Method::DELETE, PodPath::Instances(pod)) => {
-            instances::kill_some(&api, pod, flags, &headers, &body).await
+            instances::kill_some(api, pod, flags, headers, body).await
         }
         (&Method::DELETE, PodPath::Instance(pod, instance)) => {
-            instances::kill_one(&api, pod, &instance, flags).await
+            instances::kill_one(api, pod, &instance, flags).await
         }
-        (&Method::GET, PodPath::Logs(pod)) => logs::read(&api, &pod, &uri).await,
+        (&Method::GET, PodPath::Logs(pod)) => logs::read(api, &pod, uri).await,
         _ => Err(ApiError::MethodNotAllowed {
             method: method.to_string(),
         }),

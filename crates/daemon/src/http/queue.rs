@@ -3,21 +3,60 @@
 use axum::{
     Json,
     extract::State,
+    http::{StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use scheduler::status;
+use model::id::PodId;
+use percent_encoding::percent_decode_str;
+use scheduler::{Request, status};
 use serde_json::json;
 
-use super::Shared;
+use super::{Shared, error::ApiError, query};
+use crate::clock;
 
-/// `GET /v2/queue`.
-pub(super) async fn list(State(api): Shared) -> Response {
-    let now = crate::clock::now();
+/// `GET /v2/queue[?embed=lastUnusedOffers]`.
+pub(super) async fn list(State(api): Shared, uri: Uri) -> Response {
+    let now = clock::now();
     let snapshot = api.handle.snapshot();
+    let with_offers = query::values(&uri, "embed")
+        .iter()
+        .any(|wanted| wanted == "lastUnusedOffers");
     let items: Vec<_> = snapshot
         .pods
         .values()
-        .filter_map(|view| status::queue_item(view, now))
+        .filter_map(|view| {
+            let mut item = status::queue_item(view, now)?;
+            if with_offers {
+                item.last_unused_offers =
+                    Some(status::unused_offers(view, &snapshot.accounting.free, now));
+            }
+            Some(item)
+        })
         .collect();
     Json(json!({ "queue": items })).into_response()
+}
+
+/// `DELETE /v2/queue/{id}/delay`: the pod's next launch waits for no back-off.
+pub(super) async fn reset_delay(State(api): Shared, uri: Uri) -> Result<Response, ApiError> {
+    let path = percent_decode_str(uri.path()).decode_utf8_lossy();
+    let unknown = || ApiError::RouteUnknown {
+        path: path.to_string(),
+    };
+    let (_, rest) = path.split_once("/v2/queue/").ok_or_else(unknown)?;
+    let id = rest
+        .trim_end_matches('/')
+        .strip_suffix("/delay")
+        .ok_or_else(unknown)?;
+    let pod = PodId::parse_lenient(id.trim_matches('/'))
+        .map_err(|error| ApiError::violation("/", error.to_string()))?;
+    let snapshot = api.handle.snapshot();
+    let waits = snapshot
+        .pods
+        .get(&pod)
+        .is_some_and(|view| status::queue_item(view, clock::now()).is_some());
+    if !waits {
+        return Err(ApiError::NotQueued { pod });
+    }
+    api.handle.request(Request::ResetDelay { pod }).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

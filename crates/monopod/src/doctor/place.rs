@@ -99,7 +99,12 @@ fn configuration(file: Option<&Path>) -> (Config, Finding) {
 
 async fn ask(connection: &Connection) -> Option<Value> {
     let client = connection.client().ok()?;
-    let answer: Value = client.get("/v2/info").await.ok()?.json().ok()?;
+    let answer: Value = client
+        .get("/v2/info?monopod=true")
+        .await
+        .ok()?
+        .json()
+        .ok()?;
     answer.get("monopod").cloned()
 }
 

@@ -171,7 +171,9 @@ fn a_daemon_that_speaks_nothing_known_is_refused_and_the_pod_runs_on() {
         2,
         "each once: {log}"
     );
-    assert_eq!(run.procs("a"), containers, "nobody was killed");
+    let now = run.procs("a");
+    let lives = containers.iter().all(|pid| now.contains(pid));
+    assert!(lives, "somebody was killed: {now:?} of {containers:?}");
 
     // A newer one that still speaks version 1 is served.
     let mut daemon = run.dial();

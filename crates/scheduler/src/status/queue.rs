@@ -1,8 +1,12 @@
 //! The launch queue: which pods wait, and at which stage their last offer failed.
 
 use model::{
+    offer::Claim,
     state::Goal,
-    status::{ProcessedOffersSummary, QueueDelay, QueueItem, RejectCount},
+    status::{
+        OfferRange, OfferResource, ProcessedOffersSummary, QueueDelay, QueueItem, RejectCount,
+        UnusedOffer, UnusedOfferOffer,
+    },
     time::Timestamp,
 };
 
@@ -49,8 +53,52 @@ pub fn queue_item(view: &PodView, now: Timestamp) -> Option<QueueItem> {
             reject_summary_last_offers: counts.clone(),
             reject_summary_launch_attempt: counts,
         },
+        last_unused_offers: None,
         pod: view.definition.clone(),
     })
+}
+
+/// The offer that did not serve the pod the last time: this host's free resources, and the stage at which it failed.
+pub fn unused_offers(view: &PodView, free: &Claim, now: Timestamp) -> Vec<UnusedOffer> {
+    let waiting = view
+        .instances
+        .iter()
+        .filter_map(|instance| instance.waiting.as_ref());
+    let reason = waiting.clone().find_map(WaitReason::reject_reason);
+    let Some(reason) = reason else {
+        return Vec::new();
+    };
+    let resources = model::status::ResourceStatus::from(free.resources);
+    let scalar = |name: &str, value: f64| OfferResource {
+        name: name.to_owned(),
+        role: "*".to_owned(),
+        scalar: Some(value),
+        ranges: None,
+    };
+    let range = |&(begin, end): &(u16, u16)| OfferRange { begin, end };
+    let ports = OfferResource {
+        name: "ports".to_owned(),
+        role: "*".to_owned(),
+        scalar: None,
+        ranges: Some(free.ports.ranges().iter().map(range).collect()),
+    };
+    let offer = UnusedOfferOffer {
+        id: format!("{}-O0", view.agent.id),
+        hostname: view.agent.hostname.clone(),
+        agent_id: view.agent.id.clone(),
+        resources: vec![
+            scalar("cpus", resources.cpus),
+            scalar("mem", resources.mem),
+            scalar("disk", resources.disk),
+            ports,
+        ],
+        attributes: Vec::new(),
+    };
+    vec![UnusedOffer {
+        offer,
+        reason: vec![reason.to_owned()],
+        timestamp: now,
+    }]
 }
 
 /// One offer sifted through all stages until it fails at `reason`.

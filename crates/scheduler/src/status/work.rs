@@ -1,15 +1,14 @@
 //! Deployments at work, and instances as the answer to their deletion has them.
 
 use model::{
-    record::{Action, DeploymentRecord, TaskRecord},
-    state::TaskState,
+    record::{Action, DeploymentRecord},
     status::{
         CurrentAction, Deployment, DeploymentAction, DeploymentStep, Instance as InstanceDocument,
         InstanceAgent, InstanceState,
     },
 };
 
-use crate::InstanceView;
+use crate::{InstanceView, instance::health_of};
 
 /// The document of a running deployment.
 pub fn deployment_document(record: &DeploymentRecord) -> Deployment {
@@ -56,7 +55,7 @@ pub fn instance_document(view: &InstanceView) -> InstanceDocument {
             condition: record.condition,
             since: record.since,
             active_since: record.active_since,
-            healthy: instance_health(view),
+            healthy: health_of(&view.tasks),
             goal: record.goal,
         },
         agent_info: (record.incarnation > 0).then(|| InstanceAgent {
@@ -67,23 +66,4 @@ pub fn instance_document(view: &InstanceView) -> InstanceDocument {
         run_spec_version: record.version,
         unreachable_strategy: view.definition.scheduling.unreachable_strategy,
     }
-}
-
-/// True if some container reports healthy, none unhealthy and all run or have finished; false if a running
-/// one reports unhealthy; else not known.
-fn instance_health(view: &InstanceView) -> Option<bool> {
-    let running = |task: &&TaskRecord| task.state == TaskState::Running;
-    if view
-        .tasks
-        .iter()
-        .filter(running)
-        .any(|task| task.healthy == Some(false))
-    {
-        return Some(false);
-    }
-    let well = view.tasks.iter().all(|task| {
-        matches!(task.state, TaskState::Running | TaskState::Finished)
-            && task.healthy != Some(false)
-    });
-    (well && view.tasks.iter().any(|task| task.healthy == Some(true))).then_some(true)
 }

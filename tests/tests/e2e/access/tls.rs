@@ -61,7 +61,7 @@ fn with_a_certificate_any_address_speaks_tls_and_nothing_else() {
     let directory = place();
     write_pair(directory.path());
     let host = start(directory.path(), &["--listen", "0.0.0.0:0"]);
-    let info = host.request("GET", "/v2/info", None).json();
+    let info = host.request("GET", "/v2/info?monopod=true", None).json();
     let url = info["monopod"]["url"].as_str().unwrap();
     assert!(url.starts_with("https://"), "{url}");
 

@@ -61,6 +61,14 @@ impl Peer {
 }
 
 impl Caller {
+    /// Where it calls from, for people: an address, or `unix`.
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Self::Unix(_) => "unix".to_owned(),
+            Self::Tcp { remote, .. } => remote.ip().to_string(),
+        }
+    }
+
     /// The process at the other end of the Unix socket (`SO_PEERCRED`, `SO_PEERGROUPS`).
     pub(crate) fn of_unix(stream: &UnixStream) -> Self {
         let Ok(credentials) = stream.peer_cred() else {

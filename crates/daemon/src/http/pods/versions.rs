@@ -36,6 +36,9 @@ pub(super) async fn get(api: &Api, pod: &PodId, version: Timestamp) -> Result<Re
         .map_err(|error| ApiError::internal("read a pod's version", error))?;
     match found {
         Some(record) => Ok(Json(record.definition.as_ref()).into_response()),
+        None if !api.handle.snapshot().pods.contains_key(pod) => {
+            Err(ApiError::PodUnknown { pod: pod.clone() })
+        }
         None => Err(ApiError::VersionUnknown {
             pod: pod.clone(),
             version: version.to_string(),
