@@ -49,6 +49,13 @@ impl Chaos {
                 self.weather.clear();
             }
             self.start();
+            self.weather.clear();
+            // Ready, it may have been hit all the same before the weather cleared.
+            if let Some(status) = self.host.daemon_end() {
+                assert_eq!(status.signal(), Some(9), "{}", self.host.log_tail());
+                self.host.kill_daemon();
+                self.host.start_daemon();
+            }
         }
         if let Some(hunter) = hunter {
             *self.tally.entry("executors hit").or_default() += hunter.call_back();

@@ -42,9 +42,8 @@ for event in events:
 assert seen[-1].run_spec_id == '/p', seen[-1]
 kinds = {event.event_type for event in seen}
 assert kinds == set(wanted), kinds
-group = client.get_group('/')
-assert group.id == '/', group
-assert [group.id for group in client.list_groups()] == [], client.list_groups()
+# A single group it reads only as it was before Marathon 1.9.
+assert client.list_groups() == [], client.list_groups()
 
 huge = dict(POD, id='/huge')
 huge['containers'] = [dict(POD['containers'][0], resources={'cpus': 0.1, 'mem': 1e9})]
@@ -52,7 +51,6 @@ send('POST', '/v2/pods', huge)
 deployment, = client.list_deployments()
 assert deployment.affected_pods == ['/huge'], deployment
 assert deployment.current_actions[0].pod == '/huge'
-assert len(client.list_queue()) == 1
 print('all well')
 "#;
 
