@@ -16,7 +16,7 @@ NEXTEST  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 # Debian releases that `make vm-test` and `make soak` boot.
 GUESTS   ?= trixie bookworm
 
-.PHONY: run stop build test vm-test check e2e crash-test soak bench db docs packaged install uninstall deb deps
+.PHONY: run stop build test vm-test check e2e crash-test soak bench db docs packaged install uninstall deb deps test-deps
 
 # Builds, starts the daemon and launches an example pod.
 run: build
@@ -39,13 +39,20 @@ stop:
 build: deps
 	$(CARGO) build --locked
 
+# Installs those of the packages that are missing.
+install = missing=$$(for package in $(1); do dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
+  [ -z "$$missing" ] || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; }
+
 # Installs what is missing, and only then asks for root.
 deps:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install rustup (https://rustup.rs, or the package rustup), then try again"; exit 1; }
-	@if command -v dpkg-query >/dev/null; then \
-	  missing=$$(for package in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
-	  [ -z "$$missing" ] || { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; }; \
+	@if command -v dpkg-query >/dev/null; then $(call install,$(PACKAGES)); \
 	else echo "not a Debian system: make sure that a C compiler, pkg-config and libseccomp's headers are installed"; fi
+
+# What only tests use: containers' programs, and Python environments for clients. Without root those tests skip anyway.
+test-deps:
+	@[ "$$(id -u)" != 0 ] || ! command -v dpkg-query >/dev/null || { $(call install,busybox-static); \
+	  python3 -c 'import ensurepip' 2>/dev/null || { $(call install,python3-venv); }; }
 
 # The guests that tests boot: built once, then found. Without root, or without a package registry, it says so.
 guest-%:
@@ -56,7 +63,7 @@ vm-test: build $(GUESTS:%=guest-%)
 	for suite in $(GUESTS); do MONOPOD_GUEST_SUITE=$$suite $(CARGO) test --locked --workspace --test guest -- --nocapture --test-threads 1 --include-ignored --skip campaign || exit 1; done
 
 # Every test this host can run. As root that includes real pods; without, those say that they are skipped.
-test: build guest-trixie
+test: build test-deps guest-trixie
 	@[ "$$(id -u)" = 0 ] || echo "SKIPPED, because this is not root: every test that runs real pods. They pass without having tested anything."
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
