@@ -142,6 +142,10 @@ fn a_run_that_is_cut_off_is_not_repeated() {
         let id = format!("/{name}");
         let containers = [counted(&host, &name, "exec sleep 100000")];
         host.launch(&with_count(&host, job(&id, policy, &containers)));
+        // Running is not yet counted.
+        wait_for("the first run to count itself", SOON, || {
+            (runs(&host, &name) == 1).then_some(())
+        });
     }
     host.executors().iter().for_each(e2e::kernel::Process::kill);
     let status = wait_until_over(&host, "/never");
