@@ -1,4 +1,4 @@
-//! What is wrong with this host or this daemon right now: shown by `/v2/info`, `monopod doctor` and `/metrics`.
+//! What is wrong with this host or this daemon right now: shown by `/v2/info?monopod=true`, `monopod doctor` and `/metrics`.
 //!
 //! A condition is raised by whoever sees it and cleared by the same once it is over; where nobody sees its end, it ends
 //! by time. Not to be mixed up with the condition of an instance ([`model::state::Condition`]).

@@ -21,7 +21,7 @@ pub struct Start {
 }
 
 impl Start {
-    /// For `/v2/info`.
+    /// For `/v2/info?monopod=true`.
     pub(crate) fn document(&self) -> Value {
         json!({
             "readyAt": self.ready_at,

@@ -44,7 +44,7 @@ pub(crate) async fn state_dir(connection: &Connection) -> Option<PathBuf> {
     Some(PathBuf::from(dir))
 }
 
-/// The daemon's own members (`monopod` of `/v2/info`), its version, and what this program knows.
+/// The daemon's own members (`monopod` of `/v2/info?monopod=true`), its version, and what this program knows.
 fn merge(answer: Value, address: &str) -> Value {
     let mut info = match answer.get("monopod") {
         Some(Value::Object(own)) => own.clone(),
