@@ -90,13 +90,15 @@ crash-test: build
 
 # Long campaigns: MONOPOD_CHAOS_ROUNDS, MONOPOD_GUEST_RESTARTS, …_KILLS and …_CUTS say how long; a printed seed repeats them.
 soak: build $(GUESTS:%=guest-%)
+	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --locked --package scheduler --test simulation
 	MONOPOD_CHAOS_ROUNDS=$${MONOPOD_CHAOS_ROUNDS:-200} $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
 	for suite in $(GUESTS); do MONOPOD_GUEST_SUITE=$$suite $(CARGO) test --locked --workspace --test guest -- --nocapture --test-threads 1 --ignored campaign || exit 1; done
 
-# Times pods, beside crun and podman where they are installed.
+# Times pods, beside crun and podman where they are installed, and the decisions alone.
 bench: deps
 	$(CARGO) build --locked --release
 	$(SUDO) target/release/bench
+	$(CARGO) bench --locked --package scheduler
 
 # Renews the query data that checked SQL is compiled against. Only needed after SQL was changed.
 db:

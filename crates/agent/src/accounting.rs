@@ -103,6 +103,15 @@ pub(crate) fn sum<'a>(claims: impl Iterator<Item = &'a Claim> + Clone) -> Claim 
     Claim { resources, ports }
 }
 
+/// Whether no two claims have a port in common, and [`sum`] of them did not saturate.
+pub(crate) fn are_apart<'a>(claims: impl Iterator<Item = &'a Claim> + Clone) -> bool {
+    let exact = claims.clone().try_fold(Resources::ZERO, |sum, claim| {
+        sum.checked_add(claim.resources)
+    });
+    let ports: usize = claims.clone().map(|claim| claim.ports.len()).sum();
+    exact.is_some() && ports == sum(claims).ports.len()
+}
+
 /// Whether everything in `part` is also in `whole`.
 pub(crate) fn is_within(part: &Claim, whole: &Claim) -> bool {
     part.resources.fits_in(&whole.resources) && part.ports.is_subset(&whole.ports)

@@ -14,7 +14,7 @@ use model::{
 
 use crate::{
     acceptance::{AcceptError, OfferError, check_fit},
-    accounting::{Accounting, sum},
+    accounting::{Accounting, are_apart, sum},
     refusals::Refusals,
 };
 
@@ -43,6 +43,11 @@ pub struct Agent {
     total: Claim,
     offer_timeout: Duration,
     runs: BTreeMap<RunId, Claim>,
+    /// What the runs hold together.
+    used: Claim,
+    /// Whether what a run gives back can simply be taken off `used`: no two hold the same, and the sum did not saturate.
+    /// Claims read from a damaged store could break that.
+    apart: bool,
     outstanding: BTreeMap<OfferId, Offer>,
     ended: VecDeque<(OfferId, OfferEnd)>,
     refusals: Refusals,
@@ -57,6 +62,8 @@ impl Agent {
             total,
             offer_timeout,
             runs: BTreeMap::new(),
+            used: Claim::default(),
+            apart: true,
             outstanding: BTreeMap::new(),
             ended: VecDeque::new(),
             refusals: Refusals::default(),
@@ -73,6 +80,9 @@ impl Agent {
         self.rescind_all();
         let held = placements.iter().map(|p| (p.run, p.claim.clone()));
         self.runs.extend(held);
+        // Not added to: a run that is known may have held something else.
+        self.used = sum(self.runs.values());
+        self.apart = are_apart(self.runs.values());
     }
 
     /// Changes what the host has. Outstanding offers are rescinded and refusals forgotten, as Mesos does; what
@@ -130,8 +140,10 @@ impl Agent {
         }
         check_fit(outstanding, launches)?;
         self.end(offer, OfferEnd::Accepted);
-        let held = launches.iter().map(|p| (p.run, p.claim.clone()));
-        self.runs.extend(held);
+        for Placement { run, claim } in launches {
+            self.used = sum([&self.used, claim].into_iter());
+            self.runs.insert(*run, claim.clone());
+        }
         Ok(())
     }
 
@@ -185,6 +197,14 @@ impl Agent {
     /// may be enough now. (Mesos waits for its next allocation pass.)
     pub fn release(&mut self, run: RunId) -> Option<Claim> {
         let claim = self.runs.remove(&run)?;
+        self.used = if self.apart {
+            Claim {
+                resources: self.used.resources.saturating_sub(claim.resources),
+                ports: self.used.ports.difference(&claim.ports),
+            }
+        } else {
+            sum(self.runs.values())
+        };
         self.refusals.clear();
         Some(claim)
     }
@@ -239,7 +259,7 @@ impl Agent {
 
     /// The books at this moment.
     pub fn accounting(&self) -> Accounting {
-        let used = sum(self.runs.values());
+        let used = self.used.clone();
         let offered = sum(self.outstanding.values().map(|offer| &offer.claim));
         Accounting::balance(&self.total, used, offered)
     }

@@ -1,6 +1,6 @@
 //! Identifiers: of pods, instances, runs, tasks, offers and deployments.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// Always starts with `/`, has at least one segment and no trailing slash. Each segment is lower case
 /// letters, digits, `-` and `.` (marathon: `src/main/scala/mesosphere/marathon/state/PathId.scala`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PodId(String);
+pub struct PodId(Arc<str>);
 
 /// Why a text is no pod id; the messages are Marathon's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +57,7 @@ impl PodId {
         if ["restart", "tasks", "versions", ".", ".."].contains(&last) {
             return Err(PodIdError::Reserved);
         }
-        Ok(Self(format!("/{path}")))
+        Ok(Self(format!("/{path}").into()))
     }
 
     /// Reads a path as URLs and command lines give it: leading slashes may be missing or doubled.
@@ -102,6 +102,13 @@ fn is_path_segment(segment: &str) -> bool {
 impl fmt::Display for PodId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// By its path: ids are in the order of their letters.
+impl Borrow<str> for PodId {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

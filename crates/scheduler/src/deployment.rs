@@ -107,6 +107,7 @@ impl Scheduler {
             .announce(Announcement::DeploymentStepDone(Arc::clone(&done)));
         if usize::try_from(done.current_step).is_ok_and(|step| step < done.steps.len()) {
             deployment.current_step += 1;
+            self.agenda.mark(pod);
             let next = Arc::new(deployment.clone());
             self.out.announce(Announcement::DeploymentStepStarted(next));
             self.out.deployments.insert(id);
@@ -119,8 +120,8 @@ impl Scheduler {
 
     fn forget_deployment(&mut self, id: DeploymentId) -> Option<DeploymentRecord> {
         let deployment = self.deployments.remove(&id)?;
-        if let Some(pod) = self.pods.get_mut(&deployment.pod) {
-            pod.deployment = None;
+        if self.pods.contains_key(&deployment.pod) {
+            self.pod_mut(&deployment.pod).deployment = None;
         }
         self.changed.insert(deployment.pod.clone());
         // One that began in this very turn was never stored; deleting it is harmless.

@@ -1,5 +1,7 @@
 //! Groups: the folders that pods' ids make (marathon: `state/RootGroup.scala`).
 
+use std::ops::Bound;
+
 use model::id::PodId;
 
 use crate::{Accepted, Denied, Scheduler, Turn};
@@ -7,8 +9,14 @@ use crate::{Accepted, Denied, Scheduler, Turn};
 impl Scheduler {
     /// Whether a pod may have this id beside the others: no id is a pod's and a group's at once.
     pub(crate) fn check_place(&self, pod: &PodId) -> Result<(), Denied> {
-        let taken = |other: &PodId| is_in(other, pod) || is_in(pod, other);
-        if self.pods.keys().any(taken) {
+        let path = pod.as_str();
+        let above = path.match_indices('/').map(|(end, _)| &path[..end]);
+        let inside = format!("{pod}/");
+        // What is in a group stands together, for ids are in the order of their letters.
+        let from = (Bound::Included(inside.as_str()), Bound::Unbounded);
+        let next = self.pods.range::<str, _>(from).next();
+        let is_group = next.is_some_and(|(other, _)| is_in(other, pod));
+        if is_group || above.into_iter().any(|group| self.pods.contains_key(group)) {
             return Err(Denied::GroupExists);
         }
         Ok(())

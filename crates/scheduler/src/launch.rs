@@ -27,13 +27,10 @@ use crate::{
 };
 
 impl Scheduler {
-    /// Whether some instance waits whose back-off is over.
+    /// Whether an offer could be of use: some instance waits whose back-off is over, and since an offer was last
+    /// declined something came about that could make it fit.
     pub fn wants_offers(&self, now: Timestamp) -> bool {
-        self.pods.values().any(|pod| {
-            pod.instances
-                .values()
-                .any(|instance| instance.is_waiting() && back_off(pod, instance, now).is_ok())
-        })
+        self.agenda.wants_offers(now)
     }
 
     /// Uses an offer for as many waiting instances as fit. `total` is all that the agent has.
@@ -42,8 +39,12 @@ impl Scheduler {
         if self.config.total != *total {
             self.config.total = total.clone();
             self.out.holdings_moved = true;
+            self.agenda.make_place();
         }
         let launches = self.match_offer(offer, turn);
+        if launches.is_empty() {
+            self.agenda.declined(turn.now);
+        }
         self.settle_rolling(turn);
         OfferAnswer {
             launches,
@@ -85,33 +86,21 @@ impl Scheduler {
         if self.fresh {
             return Some(self.clock);
         }
-        self.pods
-            .values()
-            .flat_map(|pod| pod.instances.values().map(move |instance| (pod, instance)))
-            .filter_map(|(pod, instance)| self.due(pod, instance))
-            .min()
-    }
-
-    fn due(&self, pod: &Pod, instance: &Instance) -> Option<Timestamp> {
-        if instance.is_waiting() {
-            let ends = backoff::ends(pod.backoffs.get(&instance.record.version)?);
-            return (ends > self.clock).then_some(ends);
-        }
-        self.kill_due(instance)
+        self.agenda.next(self.clock)
     }
 
     fn match_offer(&mut self, offer: &Offer, turn: &Turn<'_>) -> Vec<Placement> {
+        self.enter_changes();
         let mut free = offer.claim.clone();
         let mut launches = Vec::new();
         // Instances of one version need the same: once one does not fit, none of them does.
         let mut unfit = BTreeSet::new();
-        let mut reserved = None;
         for (_, uuid, pod, version) in self.queue(turn.now) {
             if unfit.contains(&(pod.clone(), version)) {
                 continue;
             }
-            let reserved = reserved.get_or_insert_with(|| self.fixed_ports());
             let instance = &self.pod(&pod).instances[&uuid];
+            let reserved = self.agenda.fixed_ports();
             let fit = self.fit(self.pod(&pod), instance, &free, reserved, Crowd::Everyone);
             match fit {
                 Err(_) => {
@@ -130,8 +119,9 @@ impl Scheduler {
     /// The waiting instances whose back-off is over, in the order in which they began to wait.
     fn queue(&self, now: Timestamp) -> Vec<(Timestamp, Uuid, PodId, Timestamp)> {
         let mut queue: Vec<_> = self
-            .pods
-            .values()
+            .agenda
+            .launchable(now)
+            .map(|id| self.pod(id))
             .flat_map(|pod| pod.instances.values().map(move |instance| (pod, instance)))
             .filter(|(pod, instance)| instance.is_waiting() && back_off(pod, instance, now).is_ok())
             .map(|(pod, instance)| {
@@ -146,14 +136,6 @@ impl Scheduler {
             .collect();
         queue.sort_unstable();
         queue
-    }
-
-    /// The fixed host ports of all pods: endpoints without a wish of their own get others.
-    fn fixed_ports(&self) -> PortSet {
-        self.pods
-            .values()
-            .flat_map(|pod| PortNeed::of(&pod.definition).fixed)
-            .collect()
     }
 
     /// Decides the next run of an instance. It holds its resources from now on.
@@ -179,6 +161,7 @@ impl Scheduler {
         }
         self.set_condition(pod, uuid, Condition::Provisioned, now);
         self.held.add(&placement.claim, pod);
+        self.agenda.take_place();
         self.out.holdings_moved = true;
         let instance = &self.pod(pod).instances[&uuid];
         // A launch that a power cut makes forgotten would be repeated.
@@ -277,7 +260,7 @@ impl Scheduler {
         if let WaitReason::PortTaken { port, .. } = reason {
             return WaitReason::PortTaken {
                 port,
-                holder: self.held.ports.get(&port).cloned(),
+                holder: self.held.holders.get(&port).cloned(),
             };
         }
         reason

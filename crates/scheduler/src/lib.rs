@@ -23,6 +23,7 @@
 //! Where to start: `event.rs` has the vocabulary, `requests.rs` what people ask for, `settle.rs` what follows
 //! from it, `launch.rs` how an offer is used, `update.rs` what executors report.
 
+mod agenda;
 mod announcement;
 mod backoff;
 mod constraint;
@@ -58,12 +59,14 @@ use model::{
     id::{DeploymentId, InstanceId, PodId},
     offer::{AgentInfo, Claim},
     pod::PodDefinition,
+    ports::PortSet,
     record::DeploymentRecord,
     resources::Resources,
     time::Timestamp,
 };
 use uuid::Uuid;
 
+use crate::{agenda::Agenda, outbox::Outbox, pods::Pod};
 pub use crate::{
     announcement::Announcement,
     event::{Accepted, Config, Denied, Effect, Event, OfferAnswer, Request, Turn},
@@ -71,7 +74,6 @@ pub use crate::{
     view::{InstanceView, PodView},
     wait_reason::{PortRanges, REJECT_REASONS, WaitReason},
 };
-use crate::{outbox::Outbox, pods::Pod};
 
 /// The scheduler; see the crate's documentation.
 #[derive(Debug)]
@@ -93,6 +95,7 @@ pub struct Scheduler {
     /// Running deployments; at most one for each pod.
     deployments: BTreeMap<DeploymentId, DeploymentRecord>,
     held: Holdings,
+    agenda: Agenda,
     changed: BTreeSet<PodId>,
     out: Outbox,
 }
@@ -101,7 +104,9 @@ pub struct Scheduler {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Holdings {
     resources: Resources,
-    ports: BTreeMap<u16, PodId>,
+    ports: PortSet,
+    /// Who holds each of the ports.
+    holders: BTreeMap<u16, PodId>,
 }
 
 impl Holdings {
@@ -110,8 +115,10 @@ impl Holdings {
             .resources
             .checked_add(claim.resources)
             .expect("what is held was part of an offer");
-        self.ports
-            .extend(claim.ports.iter().map(|port| (port, pod.clone())));
+        for port in claim.ports.iter() {
+            self.ports.insert(port);
+            self.holders.insert(port, pod.clone());
+        }
     }
 
     fn subtract(&mut self, claim: &Claim) {
@@ -120,19 +127,16 @@ impl Holdings {
             .checked_sub(claim.resources)
             .expect("what a run gives back it held before");
         for port in claim.ports.iter() {
-            self.ports.remove(&port);
+            self.ports.remove(port);
+            self.holders.remove(&port);
         }
     }
 
     /// What is left of `total`.
     fn free(&self, total: &Claim) -> Claim {
-        let mut ports = total.ports.clone();
-        for port in self.ports.keys() {
-            ports.remove(*port);
-        }
         Claim {
             resources: total.resources.saturating_sub(self.resources),
-            ports,
+            ports: total.ports.difference(&self.ports),
         }
     }
 }

@@ -65,8 +65,9 @@ impl Scheduler {
     /// Ends the turn: the rows, in an order in which each follows what it refers to, then the effects.
     pub(crate) fn flush(&mut self) -> Vec<Effect> {
         let out = std::mem::take(&mut self.out);
+        self.enter_changes();
         if out.holdings_moved {
-            self.mark_waiting_pods();
+            self.changed.extend(self.agenda.waiting().iter().cloned());
         }
         let mut records = Vec::new();
         records.extend(out.versions.into_iter().map(Record::PodVersion));
@@ -130,17 +131,5 @@ impl Scheduler {
             .filter(|(pod, _)| !gone.contains(pod))
             .filter_map(|(pod, version)| self.pods.get(pod)?.backoffs.get(version));
         anew.chain(single).cloned().map(Record::Backoff).collect()
-    }
-
-    fn mark_waiting_pods(&mut self) {
-        for (id, pod) in &self.pods {
-            if pod
-                .instances
-                .values()
-                .any(crate::instance::Instance::is_waiting)
-            {
-                self.changed.insert(id.clone());
-            }
-        }
     }
 }

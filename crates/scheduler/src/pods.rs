@@ -87,6 +87,7 @@ impl Scheduler {
     }
 
     pub(crate) fn pod_mut(&mut self, id: &PodId) -> &mut Pod {
+        self.agenda.mark(id);
         self.pods.get_mut(id).expect("callers name pods that exist")
     }
 
@@ -120,6 +121,7 @@ impl Scheduler {
             last_config_change,
             removing: false,
         };
+        self.agenda.mark(id);
         match self.pods.get_mut(id) {
             Some(pod) => {
                 pod.record = record;

@@ -12,7 +12,7 @@ use model::{
     time::Timestamp,
 };
 
-use crate::{Config, Scheduler, instance::Instance, outbox::Outbox, pods::Pod};
+use crate::{Config, Scheduler, agenda::Agenda, instance::Instance, outbox::Outbox, pods::Pod};
 
 /// A stored row that refers to something that is not stored, so that the state makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +96,7 @@ impl Scheduler {
             owners: BTreeMap::new(),
             deployments: BTreeMap::new(),
             held: crate::Holdings::default(),
+            agenda: Agenda::default(),
             changed: std::collections::BTreeSet::new(),
             out: Outbox::default(),
         };
@@ -136,6 +137,9 @@ impl Scheduler {
             .into_iter()
             .for_each(|row| scheduler.restore_termination(row));
         scheduler.changed = scheduler.pods.keys().cloned().collect();
+        let pods = scheduler.pods.keys();
+        pods.for_each(|pod| scheduler.agenda.mark(pod));
+        scheduler.enter_changes();
         Ok(scheduler)
     }
 

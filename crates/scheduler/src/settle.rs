@@ -48,37 +48,28 @@ impl Scheduler {
 
     /// Settles the pods for which time makes a difference.
     pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
-        let is_due =
-            |instance: &Instance| self.kill_due(instance).is_some_and(|due| due <= turn.now);
-        let ids: Vec<_> = self
-            .pods
-            .iter()
-            .filter(|(_, pod)| {
-                self.fresh || pod.deployment.is_some() || pod.instances.values().any(is_due)
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        if std::mem::take(&mut self.fresh) {
+        self.enter_changes();
+        let due: Vec<_> = if std::mem::take(&mut self.fresh) {
             self.forget_removed();
-        }
-        for id in ids {
+            self.pods.keys().cloned().collect()
+        } else {
+            self.agenda.kills_due(turn.now).cloned().collect()
+        };
+        // Reasons to wait that name a back-off are no longer true once it is over.
+        let ended = self.agenda.take_ended_backoffs(turn.now);
+        for id in due {
             self.settle(&id, turn);
         }
-        self.mark_ended_backoffs();
+        if !ended.is_empty() || self.agenda.free_changed() {
+            self.settle_rolling(turn);
+        }
+        self.changed.extend(ended);
     }
 
     /// Settles the pods whose update may have come to a standstill because others took what was free.
     pub(crate) fn settle_rolling(&mut self, turn: &mut Turn<'_>) {
-        let ids: Vec<_> = self
-            .pods
-            .iter()
-            .filter(|(id, pod)| {
-                self.current_action(id) == Some(ActionKind::RestartPod)
-                    && pod.instances.values().any(Instance::is_waiting)
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in ids {
+        self.enter_changes();
+        for id in self.agenda.take_rolling() {
             self.settle(&id, turn);
         }
     }
@@ -95,15 +86,6 @@ impl Scheduler {
                 .kill_sent
                 .map_or(first, |sent| sent.after(self.config.kill_retry)),
         )
-    }
-
-    /// Reasons to wait that named a back-off are no longer true once it is over.
-    fn mark_ended_backoffs(&mut self) {
-        for (id, pod) in &self.pods {
-            if !pod.backoffs.is_empty() && pod.instances.values().any(Instance::is_waiting) {
-                self.changed.insert(id.clone());
-            }
-        }
     }
 
     /// Forgets the instances that are to end and have no run.
@@ -139,6 +121,7 @@ impl Scheduler {
                 self.advance(id);
             }
         }
+        self.agenda.mark(id);
         self.pods.remove(id);
         self.changed.insert(id.clone());
         self.out.pods_gone.push(id.clone());

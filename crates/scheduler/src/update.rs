@@ -119,6 +119,7 @@ impl Scheduler {
         self.close_run(&pod, run.instance);
         self.conclude(&pod, run.instance, turn.now);
         self.held.subtract(&claim);
+        self.agenda.make_place();
         self.out.holdings_moved = true;
         self.out.runs_forgotten.push(run);
         self.out.effects.push(Effect::Release(run));

@@ -71,7 +71,7 @@ impl Scheduler {
         let mut reasons = Reasons {
             scheduler: self,
             pod,
-            free: self.free(),
+            free: None,
             known: BTreeMap::new(),
         };
         let mut instances: Vec<_> = pod
@@ -102,7 +102,7 @@ impl Scheduler {
         let mut reasons = Reasons {
             scheduler: self,
             pod,
-            free: self.free(),
+            free: None,
             known: BTreeMap::new(),
         };
         Some(view_of(instance, reasons.of(instance), &self.agent))
@@ -113,14 +113,16 @@ impl Scheduler {
 struct Reasons<'a> {
     scheduler: &'a Scheduler,
     pod: &'a Pod,
-    free: Claim,
+    /// Worked out for the first that waits.
+    free: Option<Claim>,
     known: BTreeMap<Timestamp, WaitReason>,
 }
 
 impl Reasons<'_> {
     fn of(&mut self, instance: &Instance) -> Option<WaitReason> {
         if instance.is_waiting() {
-            let find = || self.scheduler.why_waiting(self.pod, instance, &self.free);
+            let free = self.free.get_or_insert_with(|| self.scheduler.free());
+            let find = || self.scheduler.why_waiting(self.pod, instance, free);
             return Some(
                 self.known
                     .entry(instance.record.version)

@@ -443,7 +443,7 @@ fn check_world(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
     /// Every goal is reached, with one run for each instance at most, whatever crashes on the way.
     #[test]

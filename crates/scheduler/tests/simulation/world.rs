@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) trace: Vec<String>,
     /// What was announced.
     pub(crate) announced: Vec<String>,
+    /// Views as readers have them: renewed when the scheduler tells that they changed.
+    published: BTreeMap<PodId, PodView>,
     next_uuid: u128,
 }
 
@@ -102,6 +104,7 @@ impl World {
             crash: None,
             trace: Vec::new(),
             announced: Vec::new(),
+            published: BTreeMap::new(),
             next_uuid: 0,
         };
         world.observe(Event::Tick);
@@ -140,6 +143,7 @@ impl World {
             new_uuid: &mut new_uuid,
         };
         let mut effects = decide(&mut self.scheduler, &mut turn);
+        effects.extend(self.scheduler.observe(Event::Tick, &mut turn));
         release(&mut self.agent, &effects);
         while self.scheduler.wants_offers(self.now) {
             self.agent.revive();
@@ -181,6 +185,7 @@ impl World {
             None => {
                 self.commit(cause, &effects);
                 self.check_memory_equals_store();
+                self.publish();
                 self.carry_out(effects.into_iter());
             }
         }
@@ -276,6 +281,7 @@ impl World {
     fn start(&mut self, boot: Boot) {
         self.scheduler =
             Scheduler::restore(config(self.total.clone()), self.store.saved()).unwrap();
+        self.published.clear();
         self.agent = Agent::new(self.total.clone(), Duration::from_secs(60));
         let open = self.scheduler.open_runs();
         self.agent.recover(&open);
@@ -389,6 +395,19 @@ impl World {
             )
         };
         assert_eq!(stored(&restored), stored(&self.scheduler));
+    }
+
+    /// Publishes what changed; nothing else may have changed.
+    fn publish(&mut self) {
+        for pod in self.scheduler.take_changed() {
+            match self.scheduler.view(&pod) {
+                Some(view) => self.published.insert(pod, view),
+                None => self.published.remove(&pod),
+            };
+        }
+        let views = self.scheduler.pods().map(|pod| self.scheduler.view(pod));
+        let views: Vec<_> = views.map(Option::unwrap).collect();
+        assert_eq!(self.published.values().cloned().collect::<Vec<_>>(), views);
     }
 
     /// The agent holds for each open run what the scheduler thinks it holds, and nothing else.
