@@ -153,8 +153,9 @@ impl Host {
     #[track_caller]
     pub fn refused_daemon(&mut self) -> String {
         self.spawn_daemon();
-        let mut daemon = self.daemon.take().unwrap();
-        let status = wait_for("the daemon to refuse", SOON, || daemon.try_wait().unwrap());
+        // It stays ours until it has ended, for the test ends here if it does not.
+        let status = wait_for("the daemon to refuse", SOON, || self.daemon_end());
+        self.daemon = None;
         assert_eq!(status.code(), Some(1), "{}", self.log_tail());
         self.log_tail()
     }

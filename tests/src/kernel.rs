@@ -178,6 +178,28 @@ pub fn cgroup_count(controller: &str, cgroup: &str, file: &str, key: &str) -> u6
     value.unwrap_or_else(|| panic!("no {key} in {file} of {cgroup}: {content}"))
 }
 
+/// Thaws `parent` and all below it: what is frozen does not die of SIGKILL under version 1.
+pub fn thaw_cgroups(parent: &str) {
+    for hierarchy in hierarchies() {
+        thaw_tree(&hierarchy.join(parent));
+    }
+}
+
+fn thaw_tree(cgroup: &Path) {
+    for (file, thawed) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        let path = cgroup.join(file);
+        if path.exists() {
+            // It may be gone by now.
+            let _ = fs::write(path, thawed);
+        }
+    }
+    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            thaw_tree(&entry.path());
+        }
+    }
+}
+
 /// Removes `parent` from every hierarchy; whether nothing of it was busy.
 pub fn remove_cgroups(parent: &str) -> bool {
     let paths: Vec<_> = hierarchies()

@@ -106,6 +106,8 @@ impl Host {
                 return;
             }
             processes.iter().for_each(Process::kill);
+            // A daemon that was killed may have left what it was ending frozen.
+            kernel::thaw_cgroups(&self.cgroup_parent);
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -15,6 +15,8 @@ use e2e::{
 };
 use serde_json::Value;
 
+use crate::jobs;
+
 /// Pods that change.
 const IDS: [&str; 4] = ["/power/a", "/power/b", "/power/c", "/d"];
 /// A pod that nobody changes.
@@ -39,6 +41,7 @@ impl Campaign {
         guest.import_probe();
         guest.add(&marked_pod(BYSTANDER, 1, "stays"));
         guest.wait_until_stable(BYSTANDER);
+        jobs::launch(&guest);
         Self {
             guest,
             random: Random::from_environment("MONOPOD_GUEST_SEED"),
@@ -101,6 +104,9 @@ impl Campaign {
             found.insert(id, Some((instances, marker)));
         }
         assert_eq!(found.remove(BYSTANDER), Some(Some((1, "stays".to_owned()))));
+        for id in jobs::ids() {
+            assert!(found.remove(id).is_some(), "{id} is gone");
+        }
         for (id, wishes) in &mut self.wishes {
             let is = found.remove(*id).flatten();
             assert!(
@@ -114,6 +120,7 @@ impl Campaign {
 
     /// Everything wanted runs, once, and there is nothing beside it.
     fn check_settled(&self) {
+        jobs::check_results(&self.guest);
         let mut known = self.guest.uuids(BYSTANDER);
         self.guest.wait_until_stable(BYSTANDER);
         let mut wanted = 1;

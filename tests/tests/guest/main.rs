@@ -7,6 +7,7 @@ mod campaign_package;
 mod campaign_power;
 mod campaign_restarts;
 mod driver;
+mod jobs;
 mod limits;
 mod services;
 mod smoke;
