@@ -61,7 +61,12 @@ impl Monopod {
             .arg("daemon")
             .arg("--state-dir")
             .arg(state.join("state"));
-        command.args(["--config", "/dev/null", "--listen", "127.0.0.1:0"]);
+        // Many pods are removed at once, each by a deployment of its own.
+        let config = state.join("monopod.toml");
+        std::fs::write(&config, "[marathon]\nmax_running_deployments = 10000\n")
+            .context("write the daemon's configuration")?;
+        command.arg("--config").arg(&config);
+        command.args(["--listen", "127.0.0.1:0"]);
         command.env("NO_COLOR", "1");
         command.args(["--resources", RESOURCES, "--name-prefix", &place.name]);
         command.args(["--cgroup-parent", &place.cgroups.pods_of(Kind::Monopod)]);
