@@ -22,6 +22,7 @@ pub(super) const RUN_ENDS: &[&str] = &[
     "limit",
     "unhealthy",
     "not_launched",
+    STOPPED,
     "executor_died",
     "host_rebooted",
     UNKNOWN,
@@ -33,6 +34,8 @@ const FINISHED: &str = "finished";
 const KILL_REQUESTED: &str = "kill_requested";
 /// A container ended with another status or by a signal.
 const FAILED: &str = "failed";
+/// Its executor was asked by a signal to stop: all pods are, when their unit or the host stops.
+const STOPPED: &str = "stopped";
 /// It ended before this daemon started.
 const UNKNOWN: &str = "unknown";
 
@@ -86,6 +89,7 @@ impl Runs {
                 word(update.reason)
             }
             TaskState::Killed if update.reason == Some(Reason::Unhealthy) => word(update.reason),
+            TaskState::Killed if update.reason == Some(Reason::ExecutorTerminated) => STOPPED,
             TaskState::Finished => FINISHED,
             TaskState::Staging
             | TaskState::Starting
@@ -112,7 +116,7 @@ impl Runs {
         self.ended.insert(run.instance, reason);
         RunEnd {
             reason,
-            launch_failed: launching && ![FINISHED, KILL_REQUESTED].contains(&reason),
+            launch_failed: launching && ![FINISHED, KILL_REQUESTED, STOPPED].contains(&reason),
         }
     }
 
@@ -209,6 +213,9 @@ mod tests {
     fn an_executor_that_told_nothing_died() {
         let mut runs = Runs::default();
         assert_eq!(runs.over(run(1), &died()).reason, "executor_died");
+        let asked = Some(Reason::ExecutorTerminated);
+        runs.updated(&update(2, TaskState::Killed, asked));
+        assert_eq!(runs.over(run(2), &died()).reason, STOPPED);
     }
 
     #[test]

@@ -294,9 +294,11 @@ impl Cgroups {
             let parent = current.clone();
             current.push(component);
             let made = make_directory(&current)?;
-            if cpuset && made {
+            if cpuset && made && is_empty_cpuset(&current)? {
                 copy_from_parent(&parent, &current, "cpuset.cpus")?;
                 copy_from_parent(&parent, &current, "cpuset.mems")?;
+                // Those below are made with the same: each write has the kernel look at every cpuset there is.
+                write(&current.join("cgroup.clone_children"), "1")?;
             }
         }
         Ok(())
@@ -355,7 +357,13 @@ fn enable_controllers(dir: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
-/// A new version 1 cpuset has neither cpus nor memory nodes, and refuses every process until it has.
+/// A new version 1 cpuset has neither cpus nor memory nodes, and refuses every process until it has; unless it was made
+/// like its parent (`cgroup.clone_children`, kernel: `admin-guide/cgroup-v1/cgroups.rst`).
+fn is_empty_cpuset(dir: &Path) -> Result<bool, CgroupError> {
+    let is_empty = |file| Ok(read(&dir.join(file))?.trim().is_empty());
+    Ok(is_empty("cpuset.cpus")? || is_empty("cpuset.mems")?)
+}
+
 fn copy_from_parent(parent: &Path, child: &Path, file: &str) -> Result<(), CgroupError> {
     let target = child.join(file);
     if read(&target)?.trim().is_empty() {

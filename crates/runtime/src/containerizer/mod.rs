@@ -21,6 +21,7 @@ mod remains;
 mod removal;
 mod run_record;
 mod sandbox;
+mod shortage;
 mod usage;
 
 use std::{
@@ -202,9 +203,18 @@ impl Containerizer {
     }
 
     /// What the run's executor wrote, acknowledged updates perhaps left out, as far as it can be read. For runs whose
-    /// executor is dead; a live one tells by its socket.
+    /// executor is dead; a live one tells by its socket. Waits for as long as a shortage keeps it from being read.
     pub fn journal(&self, run: RunId) -> Salvaged {
-        journal::salvage(&self.run_dir(run).journal(), run).unwrap_or_default()
+        let path = self.run_dir(run).journal();
+        let read = || match journal::salvage(&path, run).unwrap_or_default() {
+            Salvaged {
+                damage: Some(damage),
+                ..
+            } if shortage::is_shortage(&damage) => Err(damage),
+            salvaged => Ok(salvaged),
+        };
+        // Shortages are the only errors that come out of this.
+        shortage::outlast(read).unwrap_or_default()
     }
 
     /// Ends the run: kills whatever is left of it, waits until nothing is, removes its cgroup, writable layers and

@@ -42,7 +42,7 @@ impl Identity {
     ///
     /// # Errors
     /// It cannot be looked at, as where no descriptor is free: nothing is known of it then.
-    fn read(pid: i32) -> io::Result<Option<Self>> {
+    pub(super) fn read(pid: i32) -> io::Result<Option<Self>> {
         let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
             Ok(stat) => stat,
             Err(error) if is_gone(&error) => return Ok(None),
@@ -59,7 +59,19 @@ impl Identity {
 
     /// Reads what [`Identity::record`] wrote; `None` if it did not, or not wholly.
     pub(crate) fn recorded(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        Self::read_record(path).ok().flatten()
+    }
+
+    /// As [`Identity::recorded`].
+    ///
+    /// # Errors
+    /// The record cannot be read, as where no descriptor is free: nothing is known of it then.
+    pub(super) fn read_record(path: &Path) -> io::Result<Option<Self>> {
+        match fs::read(path) {
+            Ok(record) => Ok(serde_json::from_slice(&record).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes it down, whole or not at all.

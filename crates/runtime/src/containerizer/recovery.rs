@@ -8,12 +8,13 @@ use std::{
 };
 
 use model::id::RunId;
-use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{
     Containerizer, DestroyError, END_PATIENCE, LOOK_AGAIN, Launched, Moment, Remains,
-    identity_file, lock, process::Identity,
+    identity_file, lock,
+    process::Identity,
+    shortage::{is_shortage, outlast},
 };
 use crate::{cgroup::CgroupError, journal};
 
@@ -211,16 +212,17 @@ impl Containerizer {
         swept
     }
 
-    /// The run's executor, if it lives. Waits a while for one that was spawned just now.
+    /// The run's executor, if it lives. Waits a while for one that was spawned just now, and for as long as a shortage
+    /// keeps it from being seen: a run is not ended for that.
     pub(super) fn find_executor(&self, run: RunId) -> Option<Launched> {
         let deadline = Instant::now() + APPEAR_PATIENCE;
         loop {
-            let sight = self.look_for_executor(run);
+            // What cannot be seen for another reason is taken for what it may be: not there yet.
+            let sight = outlast(|| self.look_for_executor(run)).unwrap_or(Sight::NotYet);
             if let Sight::Seen(launched) = sight {
                 return Some(launched);
             }
-            // A lock that cannot be looked at tells nothing: it is looked at again.
-            let held = lock::is_held(&self.run_dir(run).lock()).unwrap_or(true);
+            let held = outlast(|| lock::is_held(&self.run_dir(run).lock())).unwrap_or(true);
             if matches!(sight, Sight::Gone) || !held || Instant::now() >= deadline {
                 return None;
             }
@@ -229,32 +231,38 @@ impl Containerizer {
     }
 
     /// By its recorded process id, else the oldest process in its cgroup.
-    fn look_for_executor(&self, run: RunId) -> Sight {
+    ///
+    /// # Errors
+    /// It cannot be looked for, which tells nothing of it.
+    fn look_for_executor(&self, run: RunId) -> io::Result<Sight> {
         let dir = self.run_dir(run);
         // If the recorded one is gone, whoever holds the lock is a child that outlived it, perhaps frozen.
-        let recorded = Identity::recorded(&identity_file(&dir));
-        let Some(identity) = recorded.or_else(|| self.executor_in_cgroup(run)) else {
-            return Sight::NotYet;
+        let recorded = match Identity::read_record(&identity_file(&dir))? {
+            Some(recorded) => Some(recorded),
+            None => self.executor_in_cgroup(run)?,
         };
-        match identity.look() {
-            Ok(Some(pidfd)) => Sight::Seen(Launched {
-                pid: identity.pid,
-                pidfd,
-                socket: dir.socket(),
-            }),
-            Ok(None) => Sight::Gone,
-            // A shortage of descriptors is no death: it is looked for again.
-            Err(_) => Sight::NotYet,
-        }
+        let Some(identity) = recorded else {
+            return Ok(Sight::NotYet);
+        };
+        let seen = identity.look()?.map(|pidfd| Launched {
+            pid: identity.pid,
+            pidfd,
+            socket: dir.socket(),
+        });
+        Ok(seen.map_or(Sight::Gone, Sight::Seen))
     }
 
     /// The executor is in its cgroup before any child of it, and older than all of them.
-    fn executor_in_cgroup(&self, run: RunId) -> Option<Identity> {
+    fn executor_in_cgroup(&self, run: RunId) -> io::Result<Option<Identity>> {
         let path = format!("{}/executor", self.cgroup_of(run));
-        let pids = self.cgroups.procs(&path).ok()?;
-        pids.into_iter()
-            .filter_map(Identity::of)
-            .min_by_key(|identity| (identity.start_ticks, identity.pid))
+        let pids = self.cgroups.procs(&path).map_err(io::Error::other)?;
+        let mut oldest: Option<Identity> = None;
+        for pid in pids {
+            let age = |identity: &Identity| (identity.start_ticks, identity.pid);
+            let found = Identity::read(pid)?.into_iter();
+            oldest = found.chain(oldest).min_by_key(age);
+        }
+        Ok(oldest)
     }
 
     fn runs_found(&self) -> Result<Vec<RunId>, RecoverError> {
@@ -267,8 +275,8 @@ impl Containerizer {
         let dir = self.run_dir(run);
         match lock::is_held(&dir.lock()) {
             Ok(true) => match self.look_for_executor(run) {
-                Sight::Seen(launched) => FoundState::Alive(launched),
-                Sight::NotYet | Sight::Gone => FoundState::Hidden,
+                Ok(Sight::Seen(launched)) => FoundState::Alive(launched),
+                Ok(Sight::NotYet | Sight::Gone) | Err(_) => FoundState::Hidden,
             },
             Ok(false) if journal::salvage(&dir.journal(), run).is_some() => FoundState::Over,
             Ok(false) => FoundState::NotStarted,
@@ -334,15 +342,6 @@ enum Sight {
     NotYet,
     /// It was there and has ended.
     Gone,
-}
-
-/// The daemon or the host is out of something: that tells nothing of what could not be looked at.
-fn is_shortage(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    matches!(
-        errno,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)
-    )
 }
 
 /// Names in a directory, ordered; none if it is not there. Names that are no text are nobody's here.
