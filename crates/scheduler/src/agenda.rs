@@ -14,7 +14,7 @@ use model::{id::PodId, pod::PodDefinition, ports::PortSet, record::ActionKind, t
 use crate::{Scheduler, backoff, pods::Pod, ports::PortNeed};
 
 /// What all pods wait for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
     /// Pods whose entries may be out of date.
     stale: BTreeSet<PodId>,
@@ -41,7 +41,7 @@ pub(crate) struct Agenda {
 }
 
 /// What one pod waits for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Entry {
     waiting: bool,
     rolling: bool,
@@ -162,7 +162,7 @@ fn set(pods: &mut BTreeSet<PodId>, pod: &PodId, present: bool) {
 }
 
 /// Points in time, and the pods that they concern.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Schedule(BTreeMap<Timestamp, BTreeSet<PodId>>);
 
 impl Schedule {
@@ -211,7 +211,7 @@ impl Schedule {
 }
 
 /// The host ports that definitions name: endpoints without a wish of their own get others.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct FixedPorts {
     /// How often each is named.
     named: BTreeMap<u16, usize>,

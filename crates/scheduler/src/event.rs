@@ -95,6 +95,13 @@ pub enum Request {
         /// Whether deployments in the way are cancelled.
         force: bool,
     },
+    /// Replaces all instances of a pod by new ones of the same definition, as an update does.
+    RestartPod {
+        /// The pod.
+        pod: PodId,
+        /// Whether deployments in the way are cancelled.
+        force: bool,
+    },
     /// Ends all instances of a pod, then forgets it.
     RemovePod {
         /// The pod.

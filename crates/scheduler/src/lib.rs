@@ -35,6 +35,7 @@ mod instance;
 mod kill_selection;
 mod launch;
 mod outbox;
+mod plan;
 mod pods;
 mod ports;
 mod removed;
@@ -70,13 +71,14 @@ use crate::{agenda::Agenda, outbox::Outbox, pods::Pod};
 pub use crate::{
     announcement::Announcement,
     event::{Accepted, Config, Denied, Effect, Event, OfferAnswer, Request, Turn},
+    plan::{Move, Plan},
     restore::RestoreError,
     view::{InstanceView, PodView},
     wait_reason::{PortRanges, REJECT_REASONS, WaitReason},
 };
 
 /// The scheduler; see the crate's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scheduler {
     config: Config,
     agent: Arc<AgentInfo>,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{Announcement, Effect, Scheduler};
 
 /// Marks and effects of the turn at work.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {
     pub(crate) versions: Vec<PodVersionRecord>,
     pub(crate) versions_gone: Vec<(PodId, Timestamp)>,

@@ -112,9 +112,19 @@ impl Scheduler {
     /// Makes `definition`, a version made just now, the pod's current one. Instances that already run the same
     /// configuration count as up to date, whichever version they were made for.
     pub(crate) fn define(&mut self, definition: &Arc<PodDefinition>) {
+        let same = self.same_configuration(definition);
+        self.define_since(definition, same);
+    }
+
+    /// As [`Scheduler::define`], but no instance counts as up to date.
+    pub(crate) fn define_anew(&mut self, definition: &Arc<PodDefinition>) {
+        self.define_since(definition, None);
+    }
+
+    fn define_since(&mut self, definition: &Arc<PodDefinition>, same: Option<Timestamp>) {
         let id = &definition.id;
         let version = definition.version.expect("versions carry their version");
-        let last_config_change = self.same_configuration(definition).unwrap_or(version);
+        let last_config_change = same.unwrap_or(version);
         let record = PodRecord {
             id: id.clone(),
             version,

@@ -32,6 +32,7 @@ impl Scheduler {
                 self.add_pod(definition, force, turn)
             }
             Request::PutPod { definition, force } => self.put_pod(definition, force, turn),
+            Request::RestartPod { pod, force } => self.restart_pod(&pod, force, turn),
             Request::RemovePod { pod, force } => self.remove_pod(&pod, force, turn),
             Request::RemoveGroup { group, force } => self.remove_group(group, force, turn),
             Request::ResetDelay { pod } => self.reset_delay(&pod, turn),
@@ -113,16 +114,43 @@ impl Scheduler {
         definition: PodDefinition,
         turn: &mut Turn<'_>,
     ) -> Accepted {
-        let pod = definition.id.clone();
-        let from = self.pod(&pod).record.version;
+        let from = self.pod(&definition.id).record.version;
         let definition = self.make_version(definition);
         self.define(&definition);
+        let action = self.update_action(present, &definition);
+        self.deploy_update(definition, from, action, turn)
+    }
+
+    fn restart_pod(
+        &mut self,
+        id: &PodId,
+        force: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<Accepted, Denied> {
+        let Some(present) = self.defined(id).cloned() else {
+            return Err(Denied::PodUnknown { pod: id.clone() });
+        };
+        self.make_way(id, force)?;
+        let from = self.pod(id).record.version;
+        let definition = self.make_version(PodDefinition::clone(&present));
+        self.define_anew(&definition);
+        Ok(self.deploy_update(definition, from, ActionKind::RestartPod, turn))
+    }
+
+    /// Deploys a version that the pod was just given, in place of the version `from`.
+    fn deploy_update(
+        &mut self,
+        definition: Arc<PodDefinition>,
+        from: Timestamp,
+        action: ActionKind,
+        turn: &mut Turn<'_>,
+    ) -> Accepted {
+        let pod = definition.id.clone();
         let version = self.pod(&pod).record.version;
         self.out.announce(Announcement::PodUpdated {
             pod: pod.clone(),
             version,
         });
-        let action = self.update_action(present, &definition);
         if action == ActionKind::RestartPod {
             self.reset_backoff(&pod);
         }

@@ -216,11 +216,13 @@ fn a_start_without_free_descriptors_takes_no_running_pod_for_dead() {
     let (mut host, weather, bystander) = host_in_weather();
     for file in ["/run.lock", "/executor.pid"] {
         host.kill_daemon();
-        weather.set(&[&format!("open {file} 0 3 EMFILE")]);
+        weather.set(&[&format!("open {file} 0 -1 EMFILE")]);
         host.start_daemon();
-        wait_for("the weather to be felt", SOON, || {
-            let felt = weather.hits().iter().any(|hit| hit.ends_with(file));
-            felt.then_some(())
+        wait_until_felt(&weather, file);
+        // Longer than an executor that was spawned just now may take to be seen.
+        let began = Instant::now();
+        wait_for("a while", SOON, || {
+            (began.elapsed() > Duration::from_millis(2500)).then_some(())
         });
         weather.clear();
         host.wait_until_stable("/bystander");
@@ -229,6 +231,45 @@ fn a_start_without_free_descriptors_takes_no_running_pod_for_dead() {
         host.launch(&sleeper("/afterwards"));
         host.remove("/afterwards");
     }
+}
+
+#[track_caller]
+fn wait_until_felt(weather: &Weather, file: &str) {
+    wait_for("the weather to be felt", SOON, || {
+        let felt = weather.hits().iter().any(|hit| hit.ends_with(file));
+        felt.then_some(())
+    });
+}
+
+#[test]
+fn what_a_dead_run_told_is_read_once_there_is_a_descriptor() {
+    needs_root!();
+    let (mut host, weather, _) = host_in_weather();
+    let shared = host.directory().join("shared");
+    fs::create_dir(&shared).unwrap();
+    let mut container = pods::shell_container("c", "until [ -e shared/go ]; do sleep 0.05; done");
+    container["volumeMounts"] = serde_json::json!([{"name": "v", "mountPath": "shared"}]);
+    let mut pod = pods::pod("/job", &[container]);
+    pod["volumes"] = serde_json::json!([{"name": "v", "host": shared}]);
+    pod["scheduling"]["restartPolicy"] = "NEVER".into();
+    host.launch(&pod);
+    host.kill_daemon();
+    let before = host.executors().len();
+    weather.set(&["open /journal 0 -1 EMFILE"]);
+    fs::write(shared.join("go"), "").unwrap();
+    wait_for("the job to end", SOON, || {
+        (host.executors().len() < before).then_some(())
+    });
+    host.start_daemon();
+    wait_until_felt(&weather, "/journal");
+    assert_ne!(host.status("/job")["status"], "TERMINAL", "not known yet");
+    weather.clear();
+    let status = wait_for("the job's result", SOON, || {
+        let status = host.status("/job");
+        (status["status"] == "TERMINAL").then_some(status)
+    });
+    let container = &status["instances"][0]["containers"][0];
+    assert_eq!(container["status"], "TASK_FINISHED", "{status:#}");
 }
 
 #[test]

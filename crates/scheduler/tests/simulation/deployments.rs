@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use model::{
+    pod::PodDefinition,
     record::ActionKind,
     state::{InstanceStatus, PodStatusKind},
     time::Timestamp,
 };
-use scheduler::{Denied, Request, status};
+use scheduler::{Denied, Move, Plan, Request, status};
 
 use crate::{
     pods::{add, ids, one, shown, two},
@@ -473,4 +474,127 @@ fn no_room_is_made_where_there_is_none_to_be_made() {
         "{view:#?}"
     );
     assert_eq!(view.instances[0].record.version, view.record.version);
+}
+
+#[test]
+fn a_restart_replaces_every_instance_as_an_update_would() {
+    let mut world = World::new();
+    add(&mut world, &two("/web", 3, ""));
+    world.play();
+    let (before, definition) = (ids(&world, "/web"), world.view("/web").definition);
+    let restart = |force| Request::RestartPod {
+        pod: id("/web"),
+        force,
+    };
+    let accepted = world.request(restart(false)).unwrap();
+    assert_eq!(actions(&world), [ActionKind::RestartPod]);
+    assert!(accepted.version > definition.version);
+    assert!(matches!(
+        world.request(restart(false)),
+        Err(Denied::Locked { .. })
+    ));
+    world.request(restart(true)).unwrap();
+    world.quiesce();
+    let after = ids(&world, "/web");
+    assert_eq!(after.len(), 3);
+    assert!(after.iter().all(|instance| !before.contains(instance)));
+    let view = world.view("/web");
+    assert_eq!(
+        PodDefinition {
+            version: None,
+            ..(*view.definition).clone()
+        },
+        PodDefinition {
+            version: None,
+            ..(*definition).clone()
+        }
+    );
+    // The same definition again changes nothing, however the instances came to be.
+    put(&mut world, &two("/web", 3, ""), false).unwrap();
+    assert_eq!((actions(&world), ids(&world, "/web")), (vec![], after));
+    let unknown = Request::RestartPod {
+        pod: id("/no"),
+        force: true,
+    };
+    assert!(matches!(
+        world.request(unknown),
+        Err(Denied::PodUnknown { .. })
+    ));
+    // Nothing to restart.
+    put(&mut world, &two("/web", 0, ""), false).unwrap();
+    world.quiesce();
+    world.request(restart(false)).unwrap();
+    world.quiesce();
+    assert_eq!(actions(&world), []);
+}
+
+/// A plan's moves in words.
+fn told(plan: &Plan) -> Vec<String> {
+    let word = |one: &Move| match one {
+        Move::Launch => "launch".to_owned(),
+        Move::End(_) => "end".to_owned(),
+        Move::MakeRoom(_, reason) => format!("make room: {reason}"),
+    };
+    plan.moves.iter().map(word).collect()
+}
+
+#[test]
+fn a_plan_tells_what_would_happen() {
+    let label = r#","labels":{"x":"1"}"#;
+    let fixed = |labels: &str| {
+        let port = r#"{"name":"web","hostPort":31000}"#;
+        one("/port", 1, "0.1", port).replacen('{', &format!("{{{labels}"), 1)
+    };
+    let mut world = World::new();
+    add(&mut world, &two("/web", 2, ""));
+    add(&mut world, &fixed(""));
+    world.play();
+    let taken = "make room: host port 31000 is taken by /port";
+    let whole = "needs 9.1 cpus, the agent has 4 in all: it can never fit";
+    let cases: [(String, &[&str], Option<&str>); 7] = [
+        (two("/new", 2, ""), &["launch", "launch"], None),
+        (two("/web", 2, ""), &[], None),
+        (two("/web", 3, ""), &["launch"], None),
+        (two("/web", 1, ""), &["end"], None),
+        (
+            two("/web", 2, label),
+            &["launch", "launch", "end", "end"],
+            None,
+        ),
+        (fixed(r#""labels":{"x":"1"},"#), &[taken, "launch"], None),
+        (one("/new", 1, "9", ""), &[], Some(whole)),
+    ];
+    for (json, moves, waiting) in cases {
+        let plan = world.plan(definition(&json)).unwrap();
+        assert_eq!(told(&plan), moves, "{json}");
+        let reason = plan.waiting.as_ref().map(ToString::to_string);
+        assert_eq!(reason.as_deref(), waiting, "{json}");
+        assert_eq!(plan.present.is_some(), !json.contains("/new"));
+        assert_eq!(plan.locked_by, None);
+        // What was told is what happens.
+        let announced = world.announced.len();
+        put(&mut world, &json, false).unwrap();
+        world.quiesce();
+        let since = &world.announced[announced..];
+        let count = |word: &str| since.iter().filter(|text| text.ends_with(word)).count();
+        let launches = moves.iter().filter(|told| **told == "launch").count();
+        assert_eq!(count(" is Provisioned"), launches, "{since:#?}");
+        let again = if json.contains("/port") {
+            fixed("")
+        } else {
+            two("/web", 2, "")
+        };
+        put(&mut world, &again, true).unwrap();
+        if json.contains("/new") {
+            let pod = id("/new");
+            world
+                .request(Request::RemovePod { pod, force: true })
+                .unwrap();
+        }
+        world.quiesce();
+    }
+    put(&mut world, &two("/web", 2, label), false).unwrap();
+    let plan = world.plan(definition(&two("/web", 4, ""))).unwrap();
+    assert!(plan.locked_by.is_some());
+    assert_eq!(world.scheduler.deployments().count(), 1);
 }

@@ -87,6 +87,10 @@ enum Step {
         put: bool,
         force: bool,
     },
+    Restart {
+        pod: usize,
+        force: bool,
+    },
     Remove {
         pod: usize,
         force: bool,
@@ -199,6 +203,7 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (shapes(), any::<bool>(), any::<bool>())
             .prop_map(|(shape, put, force)| Step::Define { shape, put, force }),
+        1 => (0..3usize, any::<bool>()).prop_map(|(pod, force)| Step::Restart { pod, force }),
         2 => (0..3usize, any::<bool>()).prop_map(|(pod, force)| Step::Remove { pod, force }),
         2 => (0..3usize, index.clone(), any::<bool>())
             .prop_map(|(pod, index, wipe)| Step::Kill { pod, index, wipe }),
@@ -234,7 +239,21 @@ fn run(steps: &[Step]) -> World {
 
 fn take(world: &mut World, step: &Step) {
     match step {
-        Step::Define { shape, put, force } => drop(world.request(shape.request(*put, *force))),
+        Step::Define { shape, put, force } => {
+            let request = shape.request(*put, *force);
+            if let Request::PutPod { definition, .. } = &request {
+                let before = world.views();
+                let planned = world.plan(definition.clone());
+                assert_eq!(world.views(), before, "a plan changes nothing: {planned:?}");
+            }
+            drop(world.request(request));
+        }
+        Step::Restart { pod, force } => {
+            drop(world.request(Request::RestartPod {
+                pod: id(&format!("/p{pod}")),
+                force: *force,
+            }));
+        }
         Step::Remove { pod, force } => {
             drop(world.request(Request::RemovePod {
                 pod: id(&format!("/p{pod}")),

@@ -15,7 +15,7 @@ use model::{
     update::{RunOutcome, RunOver},
 };
 use scheduler::{
-    Accepted, Config, Denied, Effect, Event, PodView, Request, Scheduler, Turn, WaitReason,
+    Accepted, Config, Denied, Effect, Event, Plan, PodView, Request, Scheduler, Turn, WaitReason,
 };
 use uuid::Uuid;
 
@@ -119,6 +119,20 @@ impl World {
             effects
         });
         answer.expect("the turn asked the scheduler")
+    }
+
+    /// What a definition would do.
+    pub(crate) fn plan(&self, definition: PodDefinition) -> Result<Plan, Denied> {
+        let mut next = self.next_uuid;
+        let mut new_uuid = || {
+            next += 1;
+            Uuid::from_u128(next)
+        };
+        let mut turn = Turn {
+            now: self.now,
+            new_uuid: &mut new_uuid,
+        };
+        self.scheduler.plan(definition, &mut turn)
     }
 
     pub(crate) fn observe(&mut self, event: Event) {
