@@ -14,8 +14,8 @@ use std::{
 };
 
 use agent::allocator::Agent;
-use model::{record::Record, time::Timestamp};
-use scheduler::{Accepted, Effect, Event, Scheduler, Turn};
+use model::{pod::PodDefinition, record::Record, time::Timestamp};
+use scheduler::{Accepted, Effect, Event, Plan, Scheduler, Turn};
 use store::{Durability, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,7 @@ struct Decisions {
     effects: Vec<Effect>,
     replies: Vec<Reply>,
     observed: Vec<Event>,
+    plans: Vec<(PodDefinition, oneshot::Sender<Result<Plan, Refusal>>)>,
     /// Those who wait for nothing but the end of the turn.
     watchers: Vec<oneshot::Sender<()>>,
 }
@@ -160,6 +161,7 @@ impl<E: Executors> EventLoop<E> {
             // Whoever asked may have gone; what it asked for holds all the same.
             let _ = reply.send(answer);
         }
+        self.answer_plans(decisions.plans, now);
         dismiss(decisions.watchers);
         self.recorder.turned(count, started);
         let took = started.elapsed();
@@ -197,6 +199,7 @@ impl<E: Executors> EventLoop<E> {
                         .replies
                         .push((reply, answer.map_err(Refusal::from)));
                 }
+                Message::Plan { definition, reply } => decisions.plans.push((*definition, reply)),
                 Message::Observed(event) => events.push(event),
                 Message::Turned(watcher) => decisions.watchers.push(watcher),
             }
@@ -284,6 +287,23 @@ impl<E: Executors> EventLoop<E> {
         Ok(())
     }
 
+    /// What definitions would do as things stand after the turn.
+    fn answer_plans(
+        &mut self,
+        plans: Vec<(PodDefinition, oneshot::Sender<Result<Plan, Refusal>>)>,
+        now: Timestamp,
+    ) {
+        for (definition, reply) in plans {
+            let mut turn = Turn {
+                now,
+                new_uuid: &mut *self.ids,
+            };
+            let plan = self.scheduler.plan(definition, &mut turn);
+            // Whoever asked may have gone.
+            let _ = reply.send(plan.map_err(Refusal::from));
+        }
+    }
+
     /// The turn did not happen: whoever asked is told, what was seen is tried again, and memory, which is ahead of the
     /// store now, is made anew before the next turn.
     fn discard(&mut self, decisions: Decisions, cause: &store::StoreError) {
@@ -291,6 +311,10 @@ impl<E: Executors> EventLoop<E> {
         for (reply, answer) in decisions.replies {
             let message = message.clone();
             let _ = reply.send(answer.and(Err(Refusal::NotStored { message })));
+        }
+        for (_, reply) in decisions.plans {
+            let message = message.clone();
+            let _ = reply.send(Err(Refusal::NotStored { message }));
         }
         dismiss(decisions.watchers);
         self.retry = decisions.observed;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use model::id::DeploymentId;
-use scheduler::{Accepted, Denied, Event, Request};
+use model::{id::DeploymentId, pod::PodDefinition};
+use scheduler::{Accepted, Denied, Event, Plan, Request};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::snapshot::Snapshot;
@@ -21,6 +21,13 @@ pub(crate) enum Message {
         request: Box<Request>,
         /// Where the answer goes once the turn is stored.
         reply: oneshot::Sender<Result<Accepted, Refusal>>,
+    },
+    /// Somebody wants to know what a definition would do.
+    Plan {
+        /// The definition, normalised and valid.
+        definition: Box<PodDefinition>,
+        /// Where the answer goes at the end of the turn.
+        reply: oneshot::Sender<Result<Plan, Refusal>>,
     },
     /// Something was seen.
     Observed(Event),
@@ -78,17 +85,33 @@ impl Handle {
     /// [`Refusal`].
     pub async fn request(&self, request: Request) -> Result<Accepted, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Request {
+        self.ask(Message::Request {
             request: Box::new(request),
             reply,
-        };
+        })?;
+        answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// Asks what a definition would do; changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn plan(&self, definition: PodDefinition) -> Result<Plan, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Message::Plan {
+            definition: Box::new(definition),
+            reply,
+        })?;
+        answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    fn ask(&self, message: Message) -> Result<(), Refusal> {
         self.messages
             .try_send(message)
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => Refusal::Busy,
                 mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,
-            })?;
-        answer.await.map_err(|_| Refusal::Stopping)?
+            })
     }
 
     /// Tells what was seen. After the loop has stopped, nothing: the next start sees it again.

@@ -55,6 +55,9 @@ const OFFER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the size of the database's log is looked at.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long the start waits for the ends of runs that are over, so that nobody is told that they run.
+const CONCLUSION_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long open requests may take to end once the daemon was asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -111,7 +114,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     recovery::settle(&scheduler, &containerizer, &store).await?;
     systemd::tell(&[NotifyState::Status("Looking for running pods")]);
     let (handle, messages, publisher) = Handle::new(Snapshot::of(&mut scheduler, &agent));
-    let watched = handle.clone();
+    let (watched, awaited) = (handle.clone(), handle.clone());
     let executors = LinuxExecutors::new(
         Arc::clone(&containerizer),
         handle.clone(),
@@ -159,7 +162,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
         scheduler,
         agent,
         store: Arc::clone(&store),
-        executors: Arc::new(executors),
+        executors: Arc::new(executors.clone()),
         clock: Box::new(clock::now),
         ids: ids(),
         restore,
@@ -179,6 +182,10 @@ pub async fn run(mut config: Config) -> anyhow::Result<()> {
     let checkpoints = tokio::spawn(checkpoint(Arc::clone(&store)));
     let stop_loop = CancellationToken::new();
     let looping = tokio::spawn(event_loop.run(stop_loop.clone()));
+    let concluded = tokio::time::timeout(CONCLUSION_PATIENCE, executors.concluded());
+    if concluded.await.is_ok() {
+        awaited.turned().await;
+    }
     reception.entrance.open(router);
     let (url, listen, socket) = (reception.url, reception.listen, reception.socket.display());
     let duration_ms = started.elapsed().as_millis();

@@ -308,6 +308,56 @@ pub struct Deployment {
     pub total_steps: u32,
 }
 
+/// What a definition would do: the answer of `/v2/pods/::plan`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodPlan {
+    /// The pod.
+    pub id: PodId,
+    /// Whether anything would change.
+    pub changed: bool,
+    /// The definition as it would be stored, but for its version.
+    pub definition: PodDefinition,
+    /// The one whose place it would take; none for a new pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub present: Option<PodDefinition>,
+    /// The deployment's steps.
+    pub steps: Vec<DeploymentStep>,
+    /// What would happen to instances, in order, if every launch came off at once and every kill.
+    pub moves: Vec<PlannedMove>,
+    /// Whether it would come to its end as things stand.
+    pub fits: bool,
+    /// What its instances would wait for, where it does not fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The deployment that works on the pod: it would need force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked_by: Option<DeploymentId>,
+}
+
+/// A move of a [`PodPlan`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedMove {
+    /// What happens.
+    pub kind: MoveKind,
+    /// To which instance; none for one that does not exist yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// What makes it necessary before its successor runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What happens in a [`PlannedMove`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum MoveKind {
+    /// An instance is launched.
+    Launch,
+    /// An instance ends.
+    End,
+}
+
 /// A step of a [`Deployment`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentStep {

@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     cleanup,
     client::{Client, ClientError},
-    completions, daemon_verb, deployment, doctor,
+    completions, daemon_verb, debug, delay, deployment, doctor,
     error::CliError,
-    image, info, keeper, pod,
+    events, group, image, info, keeper, pod, task,
     tls::Trust,
     token, validate, version,
 };
@@ -91,9 +91,23 @@ pub(crate) enum Verb {
     /// Add, look at and change pods.
     #[command(subcommand)]
     Pod(pod::PodVerb),
-    /// Look at running deployments.
+    /// Look at running deployments, and end them.
     #[command(subcommand)]
     Deployment(deployment::DeploymentVerb),
+    /// Look at groups of pods, and remove them.
+    #[command(subcommand)]
+    Group(group::GroupVerb),
+    /// Look at containers by their task ids, and kill them.
+    #[command(subcommand)]
+    Task(task::TaskVerb),
+    /// Find out why pods wait to be launched.
+    #[command(subcommand)]
+    Debug(debug::DebugVerb),
+    /// Forget delays after failures.
+    #[command(subcommand)]
+    Delay(delay::DelayVerb),
+    /// Print events as they come.
+    Events(events::EventsArgs),
     /// Import images and list them.
     #[command(subcommand)]
     Image(image::ImageVerb),
@@ -130,6 +144,11 @@ impl Cli {
             Verb::Version => version::run(),
             Verb::Pod(verb) => block_on(verb.run(&connection.client()?)),
             Verb::Deployment(verb) => block_on(verb.run(&connection.client()?)),
+            Verb::Group(verb) => block_on(verb.run(&connection.client()?)),
+            Verb::Task(verb) => block_on(verb.run(&connection.client()?)),
+            Verb::Debug(verb) => block_on(verb.run(&connection.client()?)),
+            Verb::Delay(verb) => block_on(verb.run(&connection.client()?)),
+            Verb::Events(args) => block_on(events::run(&args, &connection.client()?)),
             Verb::Image(verb) => block_on(verb.run(&connection.client()?)),
             Verb::Doctor(args) => block_on(doctor::run(&args, connection)),
             Verb::Info(args) => block_on(info::run(&args, connection)),
@@ -173,6 +192,27 @@ mod tests {
             "pod kill a i-1 i-2",
             "deployment list --json /a",
             "deployment list --quiet",
+            "deployment watch --max-count=3 --interval=2 d-1",
+            "deployment stop d-1",
+            "deployment rollback d-1",
+            "group list --json",
+            "group show /a",
+            "group remove --force /a",
+            "task list /a",
+            "task list --quiet",
+            "task show t",
+            "task stop --wipe t",
+            "task kill --wipe --json t u",
+            "debug list --json",
+            "debug summary /a",
+            "debug details /a --json",
+            "delay reset /a",
+            "events --type instance_changed_event --pod /a --count 1 --json",
+            "pod plan pod.json --json",
+            "pod restart --force /a --wait",
+            "pod history /a",
+            "pod history --runs --json /a",
+            "pod rollback /a 2026-11-22T13:58:26.477Z --wait",
             "--run-dir /tmp/x pod logs a -f --tail 5 --container c",
             "image import ./layout --name busybox",
             "token show",

@@ -11,7 +11,7 @@ use hyper::{
     Method, Request, Response, Uri,
     body::{Bytes, Incoming},
     client::conn::http1::{self, SendRequest},
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -331,6 +331,9 @@ impl Client {
             .header(HOST, host);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("token={token}"));
+        }
+        if path.starts_with("/v2/events") {
+            request = request.header(ACCEPT, "text/event-stream");
         }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");

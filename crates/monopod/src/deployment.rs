@@ -1,6 +1,8 @@
 //! `monopod deployment`.
 
 mod list;
+mod stop;
+mod watch;
 
 use clap::Subcommand;
 
@@ -11,6 +13,12 @@ use crate::{client::Client, error::CliError};
 pub(crate) enum DeploymentVerb {
     /// List running deployments.
     List(list::ListArgs),
+    /// Show a deployment until it is over.
+    Watch(watch::WatchArgs),
+    /// End a deployment and leave everything as it is.
+    Stop(stop::StopArgs),
+    /// Take back what a deployment changed.
+    Rollback(stop::StopArgs),
 }
 
 impl DeploymentVerb {
@@ -21,6 +29,9 @@ impl DeploymentVerb {
     pub(crate) async fn run(self, client: &Client) -> Result<(), CliError> {
         match self {
             Self::List(args) => list::run(&args, client).await,
+            Self::Watch(args) => watch::run(&args, client).await,
+            Self::Stop(args) => stop::stop(&args, client).await,
+            Self::Rollback(args) => stop::roll_back(&args, client).await,
         }
     }
 }

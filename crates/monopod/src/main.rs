@@ -1,15 +1,20 @@
 //! `monopod`: the one binary. It dispatches verbs, prints, and turns ends into exit codes; it decides nothing.
 
+mod changes;
 mod cleanup;
 mod cli;
 mod client;
 mod completions;
 mod daemon_verb;
+mod debug;
 mod definition_source;
+mod delay;
 mod deployment;
 mod doctor;
 mod error;
+mod events;
 mod exit_code;
+mod group;
 mod image;
 mod info;
 mod keeper;
@@ -19,6 +24,7 @@ mod pod;
 mod pod_status;
 mod refusal;
 mod table;
+mod task;
 mod tls;
 mod token;
 mod validate;

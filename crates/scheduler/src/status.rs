@@ -21,7 +21,7 @@ use model::{
 
 pub use self::{
     queue::{queue_item, unused_offers},
-    work::{deployment_document, instance_document},
+    work::{deployment_document, instance_document, plan_document},
 };
 use crate::{InstanceView, PodView, WaitReason};
 

@@ -42,7 +42,13 @@ impl Chaos {
         });
         let rules: Vec<_> = forecast.rules.iter().map(String::as_str).collect();
         self.weather.set(&rules);
-        let survived = self.work(end == End::Survived);
+        let mut survived = self.work(end == End::Survived);
+        if survived {
+            self.weather.clear();
+            // What it was about to do in bad weather may have killed it still.
+            let _ = self.host.try_request("GET", "/v2/info", None);
+            survived = self.host.daemon_end().is_none();
+        }
         if !survived {
             self.host.kill_daemon();
             if end != End::KilledTwice {

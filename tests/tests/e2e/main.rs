@@ -19,6 +19,7 @@ mod resources;
 mod restart;
 mod scarcity;
 mod unable;
+mod verbs;
 mod versions;
 mod weather;
 

@@ -294,6 +294,25 @@ fn a_recorded_process_id_that_is_anothers_by_now_is_left_alone() {
 }
 
 #[test]
+fn who_asks_first_is_not_told_that_what_ended_meanwhile_runs() {
+    needs_root!();
+    let mut host = Host::start();
+    let mut pod = sleeper("/ended");
+    pod["scheduling"]["backoff"] = serde_json::json!({"backoff": 3600, "maxLaunchDelay": 3600});
+    host.launch(&pod);
+    host.kill_daemon();
+    host.executors().iter().for_each(Process::kill);
+    wait_for("the run to end", SOON, || {
+        host.executors().is_empty().then_some(())
+    });
+    host.start_daemon();
+    let status = host.status("/ended");
+    assert_eq!(status["status"], "DEGRADED", "{status:#}");
+    let history = status["terminationHistory"].as_array().unwrap();
+    assert_eq!(history.len(), 1, "{status:#}");
+}
+
+#[test]
 fn an_executor_that_does_not_answer_delays_nobody_and_is_replaced() {
     needs_root!();
     let mut host = Host::start();

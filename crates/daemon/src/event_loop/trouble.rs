@@ -93,6 +93,10 @@ impl<E: Executors> EventLoop<E> {
                     let message = cause.unwrap_or_default().to_owned();
                     let _ = reply.send(Err(Refusal::NotStored { message }));
                 }
+                Message::Plan { reply, .. } => {
+                    let message = cause.unwrap_or_default().to_owned();
+                    let _ = reply.send(Err(Refusal::NotStored { message }));
+                }
                 Message::Observed(event) => keep(&mut self.retry, event),
                 // The loop is alive, only the store is not.
                 Message::Turned(watcher) => {

@@ -68,6 +68,8 @@ struct Shared {
     losses: Arc<LogLosses>,
     leftovers: std::sync::mpsc::Sender<Leftover>,
     tasks: TaskTracker,
+    /// Those of the tasks that find out how runs ended while no daemon was there.
+    conclusions: TaskTracker,
 }
 
 impl LinuxExecutors {
@@ -94,6 +96,7 @@ impl LinuxExecutors {
             losses: Arc::new(losses),
             leftovers,
             tasks: TaskTracker::new(),
+            conclusions: TaskTracker::new(),
         }))
     }
 
@@ -274,8 +277,14 @@ impl LinuxExecutors {
     pub(crate) fn conclude(&self, run: RunId, outcome: RunOutcome) {
         let shared = Arc::clone(&self.0);
         self.0
-            .tasks
+            .conclusions
             .spawn(async move { shared.conclude(run, outcome).await });
+    }
+
+    /// Waits until the loop was sent all that [`LinuxExecutors::conclude`] was called for so far.
+    pub(crate) async fn concluded(&self) {
+        self.0.conclusions.close();
+        self.0.conclusions.wait().await;
     }
 
     /// Takes up a run that something holds the lock of, though its executor is not to be seen. `group` is what to

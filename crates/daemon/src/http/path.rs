@@ -1,4 +1,5 @@
-//! Pods' paths: an id with slashes in it, perhaps followed by `::status`, `::versions`, `::instances` or `::logs`.
+//! Pods' paths: an id with slashes in it, perhaps followed by `::status`, `::versions` and
+//! others.
 
 use model::{id::PodId, time::Timestamp};
 use percent_encoding::percent_decode_str;
@@ -26,6 +27,10 @@ pub(crate) enum PodPath {
     Instance(PodId, String),
     /// What a pod's containers wrote.
     Logs(PodId),
+    /// All instances of a pod, made anew.
+    Restart(PodId),
+    /// What a definition would do.
+    Plan,
 }
 
 impl PodPath {
@@ -41,6 +46,8 @@ impl PodPath {
             Self::Instances(_) => "/v2/pods/{id}::instances",
             Self::Instance(..) => "/v2/pods/{id}::instances/{instance}",
             Self::Logs(_) => "/v2/pods/{id}::logs",
+            Self::Restart(_) => "/v2/pods/{id}::restart",
+            Self::Plan => "/v2/pods/::plan",
         }
     }
 
@@ -83,6 +90,8 @@ impl PodPath {
                 pod_id(id).map(|pod| Self::Instance(pod, instance.to_owned()))
             }
             ("logs", "") => pod_id(id).map(Self::Logs),
+            ("restart", "") => pod_id(id).map(Self::Restart),
+            ("plan", "") if id.is_empty() => Ok(Self::Plan),
             _ => Err(unknown()),
         }
     }

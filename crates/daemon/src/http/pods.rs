@@ -1,6 +1,7 @@
 //! `/v2/pods` and everything below it (marathon: `api/v2/PodsResource.scala`).
 
 mod instances;
+mod plan;
 mod versions;
 
 use std::sync::Arc;
@@ -55,7 +56,9 @@ pub(super) async fn dispatch(
 fn change(method: &Method, path: &PodPath) -> Option<(&'static str, Option<PodId>)> {
     match (method, path) {
         (&Method::POST, PodPath::All) => Some(("pod_created_event", None)),
-        (&Method::PUT, PodPath::Pod(pod)) => Some(("pod_updated_event", Some(pod.clone()))),
+        (&Method::PUT, PodPath::Pod(pod)) | (&Method::POST, PodPath::Restart(pod)) => {
+            Some(("pod_updated_event", Some(pod.clone())))
+        }
         (&Method::DELETE, PodPath::Pod(pod)) => Some(("pod_deleted_event", Some(pod.clone()))),
         _ => None,
     }
@@ -88,6 +91,8 @@ async fn answer(
             instances::kill_one(api, pod, &instance, flags).await
         }
         (&Method::GET, PodPath::Logs(pod)) => logs::read(api, &pod, uri).await,
+        (&Method::POST, PodPath::Restart(pod)) => restart(api, pod, flags).await,
+        (&Method::POST, PodPath::Plan) => plan::make(api, headers, body).await,
         _ => Err(ApiError::MethodNotAllowed {
             method: method.to_string(),
         }),
@@ -181,6 +186,18 @@ async fn put(
     Ok(changed(StatusCode::OK, &accepted, None, &ignored))
 }
 
+/// Which Marathon has for apps alone; the answer is that of an update.
+async fn restart(api: &Api, pod: PodId, flags: Flags) -> Result<Response, ApiError> {
+    let accepted = api
+        .handle
+        .request(Request::RestartPod {
+            pod,
+            force: flags.force,
+        })
+        .await?;
+    Ok(changed(StatusCode::OK, &accepted, None, &[]))
+}
+
 /// The answer's body is empty: clients fail on any other (gambol99/go-marathon).
 async fn remove(api: &Api, pod: PodId, flags: Flags) -> Result<Response, ApiError> {
     let accepted = api
@@ -207,13 +224,17 @@ fn changed(
     let definition = accepted.definition.as_deref();
     let mut response = (status, Json(definition)).into_response();
     name_deployment(&mut response, accepted, location);
+    name_ignored(&mut response, ignored);
+    response
+}
+
+fn name_ignored(response: &mut Response, ignored: &[String]) {
     if !ignored.is_empty()
         && let Ok(value) =
             HeaderValue::from_str(&format!("ignored members: {}", ignored.join(", ")))
     {
         response.headers_mut().insert(WARNING, value);
     }
-    response
 }
 
 fn name_deployment(response: &mut Response, accepted: &Accepted, location: Option<&str>) {

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use hyper::Method;
 
-use super::force_query;
+use super::{force_query, tell_deployment};
 use crate::{
     client::{Client, pod_path},
     definition_source,
     error::CliError,
-    output,
     pod_status::PodStatus,
-    waiting::{WaitArgs, Waiting},
+    waiting::WaitArgs,
 };
 
 /// Arguments of `pod update`.
@@ -39,14 +38,5 @@ pub(crate) async fn run(args: UpdateArgs, client: &Client) -> Result<(), CliErro
     PodStatus::read(client, &args.id).await?;
     let path = format!("{}{}", pod_path(&args.id, ""), force_query(args.force));
     let answer = client.send(Method::PUT, &path, Some(definition)).await?;
-    let deployment = answer.deployment.ok_or_else(|| {
-        CliError::notice("Error: missing \"Marathon-Deployment-Id\" header from Marathon response")
-    })?;
-    output::print_line(&format!("Created deployment {deployment}"))?;
-    if args.wait.wait {
-        return Waiting::new(client, &args.id, &args.wait)
-            .until_deployed(&deployment)
-            .await;
-    }
-    Ok(())
+    tell_deployment(client, &args.id, answer.deployment, &args.wait).await
 }

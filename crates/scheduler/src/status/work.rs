@@ -1,14 +1,15 @@
 //! Deployments at work, and instances as the answer to their deletion has them.
 
 use model::{
+    pod::PodDefinition,
     record::{Action, DeploymentRecord},
     status::{
         CurrentAction, Deployment, DeploymentAction, DeploymentStep, Instance as InstanceDocument,
-        InstanceAgent, InstanceState,
+        InstanceAgent, InstanceState, MoveKind, PlannedMove, PodPlan,
     },
 };
 
-use crate::{InstanceView, instance::health_of};
+use crate::{InstanceView, Move, Plan, instance::health_of};
 
 /// The document of a running deployment.
 pub fn deployment_document(record: &DeploymentRecord) -> Deployment {
@@ -43,6 +44,35 @@ pub fn deployment_document(record: &DeploymentRecord) -> Deployment {
             .collect(),
         current_step: record.current_step,
         total_steps: u32::try_from(record.steps.len()).unwrap_or(u32::MAX),
+    }
+}
+
+/// The document of what `definition` would do.
+pub fn plan_document(definition: PodDefinition, plan: &Plan) -> PodPlan {
+    let deployment = plan.deployment.as_ref().map(deployment_document);
+    PodPlan {
+        id: definition.id.clone(),
+        changed: deployment.is_some(),
+        definition,
+        present: plan.present.as_deref().cloned(),
+        steps: deployment.map(|found| found.steps).unwrap_or_default(),
+        moves: plan.moves.iter().map(planned_move).collect(),
+        fits: plan.waiting.is_none(),
+        message: plan.waiting.as_ref().map(ToString::to_string),
+        locked_by: plan.locked_by,
+    }
+}
+
+fn planned_move(planned: &Move) -> PlannedMove {
+    let (kind, instance, reason) = match planned {
+        Move::Launch => (MoveKind::Launch, None, None),
+        Move::End(instance) => (MoveKind::End, Some(instance), None),
+        Move::MakeRoom(instance, reason) => (MoveKind::End, Some(instance), Some(reason)),
+    };
+    PlannedMove {
+        kind,
+        instance: instance.map(ToString::to_string),
+        message: reason.map(ToString::to_string),
     }
 }
 
