@@ -14,5 +14,6 @@ mod random;
 mod removal;
 mod runtime;
 mod store;
+mod storm;
 mod waiting;
 mod world;
