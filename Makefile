@@ -16,7 +16,7 @@ NEXTEST  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 # Debian releases that `make vm-test` and `make soak` boot.
 GUESTS   ?= trixie bookworm
 
-.PHONY: run stop build test vm-test check e2e crash-test soak bench db docs packaged install uninstall deb deps test-deps
+.PHONY: run stop build test vm-test check e2e crash-test soak fuzz bench db docs packaged install uninstall deb deps test-deps
 
 # Builds, starts the daemon and launches an example pod.
 run: build
@@ -93,6 +93,12 @@ soak: build $(GUESTS:%=guest-%)
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --locked --package scheduler --test simulation
 	MONOPOD_CHAOS_ROUNDS=$${MONOPOD_CHAOS_ROUNDS:-200} $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
 	for suite in $(GUESTS); do MONOPOD_GUEST_SUITE=$$suite $(CARGO) test --locked --workspace --test guest -- --nocapture --test-threads 1 --ignored campaign || exit 1; done
+
+# Gives the reader of definitions what a fuzzer makes up, for SECONDS; needs cargo-fuzz (cargo install cargo-fuzz).
+SECONDS ?= 600
+fuzz:
+	cd crates/model && mkdir -p fuzz/corpus/definition && \
+	  $(CARGO) fuzz run --sanitizer none definition fuzz/corpus/definition tests/published -- -max_total_time=$(SECONDS)
 
 # Times pods, beside crun and podman where they are installed, and the decisions alone.
 bench: deps
