@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{
     host::{Host, SOON},
+    kernel::{cgroup_file, has_cgroup_v2},
     needs_root, wait_for,
 };
 use serde_json::{Value, json};
@@ -208,6 +209,51 @@ fn check_127_the_grace_of_a_kill() {
     }
     assert!(took[0] >= Duration::from_secs(3), "{took:?}");
     assert!(took[1] < Duration::from_secs(3), "{took:?}");
+}
+
+/// A number out of a file of a container's cgroup; the highest there is where there is no limit.
+fn limit(host: &Host, name: &str, (controller, v1, v2): (&str, &str, &str)) -> u64 {
+    let processes = host.container_processes();
+    let is_its = |cgroup: &str| cgroup.rsplit('/').next() == Some(name);
+    let process = processes.iter().find(|process| is_its(&process.cgroup));
+    let cgroup = format!("{}/{}", host.cgroup_parent(), process.unwrap().cgroup);
+    let file = if has_cgroup_v2() { v2 } else { v1 };
+    let content = cgroup_file(controller, &cgroup, file);
+    let first = content.split(' ').next().unwrap_or_default();
+    first.parse().unwrap_or(u64::MAX)
+}
+
+#[test]
+fn check_128_limits_are_none_larger_or_what_is_asked_for() {
+    needs_root!();
+    let host = Host::start_configured(
+        "[runtime]\ncpu_quota = true\n",
+        &["--resources", "cpus:64;mem:65536;disk:65536"],
+    );
+    let limited = |name: &str, limits: Value| with(sleeper(name), "/resourceLimits", limits);
+    let containers = json!([
+        limited(
+            "unlimited",
+            json!({"cpus": "unlimited", "mem": "unlimited"})
+        ),
+        limited("larger", json!({"cpus": 1, "mem": 128})),
+        sleeper("unset"),
+    ]);
+    host.launch(&with(simple("/p"), "/containers", containers));
+    let cpus = ("cpu", "cpu.cfs_quota_us", "cpu.max");
+    let memory = ("memory", "memory.limit_in_bytes", "memory.max");
+    for file in [cpus, memory] {
+        let of = |name: &str| limit(&host, name, file);
+        let (unlimited, larger, unset) = (of("unlimited"), of("larger"), of("unset"));
+        // Without a limit the kernel says -1, max, or a number beyond any memory.
+        assert!(unlimited > 1 << 62, "{file:?}: {unlimited}");
+        assert!(
+            larger < unlimited && unset < larger,
+            "{file:?}: {larger} {unset}"
+        );
+    }
+    assert_eq!(limit(&host, "larger", cpus), 100_000);
+    assert_eq!(limit(&host, "larger", memory), 128 << 20);
 }
 
 #[test]
