@@ -150,7 +150,7 @@ static void wait_for_release(const char *file, const char *call, const char *pat
 static int befall(const char *call, const char *path)
 {
 	const char *file = getenv("WEATHER");
-	int error = 0, hold = 0, kill_now = 0, before = errno;
+	int error = 0, hold = 0, before = errno;
 	long delay_ms = 0;
 	if (!file)
 		return 0;
@@ -171,13 +171,13 @@ static int befall(const char *call, const char *path)
 		error = rule->error;
 		delay_ms = rule->delay_ms;
 		hold = rule->hold;
-		kill_now = rule->kill;
 		note(file, call, path);
+		/* Under the lock: whoever changed the rules and was answered since knows that no death is still to come. */
+		if (rule->kill)
+			syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
 		break;
 	}
 	pthread_mutex_unlock(&lock);
-	if (kill_now)
-		syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
 	if (delay_ms) {
 		struct timespec wait = {delay_ms / 1000, delay_ms % 1000 * 1000000};
 		while (syscall(SYS_nanosleep, &wait, &wait))

@@ -3,6 +3,7 @@
 use model::{
     id::{OfferId, RunId},
     offer::{Offer, OfferEnd, Placement},
+    pools::short,
     resources::ResourceKind,
 };
 
@@ -85,27 +86,25 @@ fn told(end: OfferEnd) -> &'static str {
 /// # Errors
 /// The first launch that does not fit, with the first thing it lacks.
 pub(crate) fn check_fit(offer: &Offer, launches: &[Placement]) -> Result<(), AcceptError> {
-    let mut left = offer.claim.clone();
-    for (index, Placement { run, claim }) in launches.iter().enumerate() {
+    let mut pools = offer.pools.clone();
+    for (index, placement) in launches.iter().enumerate() {
+        let Placement { run, claim, access } = placement;
         let run = *run;
+        let left = pools.of(access);
         if launches[..index].iter().any(|earlier| earlier.run == run) {
             return Err(AcceptError::AlreadyPlaced { run });
         }
-        left.resources = left.resources.checked_sub(claim.resources).ok_or_else(|| {
-            let kind = ResourceKind::ALL
-                .into_iter()
-                .find(|kind| claim.resources.get(*kind) > left.resources.get(*kind))
-                .expect("some kind would become negative");
-            AcceptError::DoesNotFit {
+        if let Some(kind) = short(&claim.resources, &left.resources) {
+            return Err(AcceptError::DoesNotFit {
                 offer: offer.id,
                 run,
                 kind,
                 needed: claim.resources.get(kind),
                 left: left.resources.get(kind),
-            }
-        })?;
+            });
+        }
         if let Some(port) = claim.ports.difference(&left.ports).iter().next() {
-            return Err(if offer.claim.ports.contains(port) {
+            return Err(if offer.pools.of(access).ports.contains(port) {
                 AcceptError::PortTwice { run, port }
             } else {
                 AcceptError::PortNotOffered {
@@ -115,14 +114,16 @@ pub(crate) fn check_fit(offer: &Offer, launches: &[Placement]) -> Result<(), Acc
                 }
             });
         }
-        left.ports = left.ports.difference(&claim.ports);
+        pools.take(access, claim);
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use model::{offer::Claim, ports::PortSet, resources::Resources, time::Timestamp};
+    use model::{
+        offer::Claim, pools::Access, ports::PortSet, resources::Resources, time::Timestamp,
+    };
     use uuid::Uuid;
 
     use super::*;
@@ -140,20 +141,23 @@ mod tests {
                 },
                 ports: ports.iter().copied().collect(),
             },
+            access: Access::Unreserved,
         }
     }
 
     #[test]
     fn the_first_misfit_is_named() {
+        let claim = Claim {
+            resources: Resources {
+                cpus_milli: 2000,
+                ..Resources::ZERO
+            },
+            ports: PortSet::range(10, 12),
+        };
         let offer = Offer {
             id: OfferId(3),
-            claim: Claim {
-                resources: Resources {
-                    cpus_milli: 2000,
-                    ..Resources::ZERO
-                },
-                ports: PortSet::range(10, 12),
-            },
+            claim: claim.clone(),
+            pools: claim.into(),
             expires: Timestamp::from_millis(0),
         };
         let run = |n| placement(n, 0, &[]).run;

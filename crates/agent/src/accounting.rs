@@ -1,13 +1,16 @@
 //! Who holds how much, as one consistent picture.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use model::{
     offer::Claim,
+    pools::{Pools, UNRESERVED},
     resources::{ResourceKind, Resources},
 };
 
 /// The agent's books at one moment.
+///
+/// Resources that are reserved for a role are free for that role alone.
 ///
 /// For every scalar `total + over_committed = offered + used + free`; for ports the same holds as sets, and
 /// `offered`, `used` and `free` have no port in common. Where a kind is over-committed, none of it is free.
@@ -15,6 +18,8 @@ use model::{
 pub struct Accounting {
     /// What the host has.
     pub total: Claim,
+    /// What of it is reserved for roles.
+    pub reserved: BTreeMap<String, Claim>,
     /// What runs hold.
     pub used: Claim,
     /// What outstanding offers hold.
@@ -29,27 +34,17 @@ impl Accounting {
     /// Balances the books: what is free, and what is held beyond the total.
     ///
     /// `offered` must have been free when it was offered, which is what [`crate::allocator::Agent`] ensures.
-    pub(crate) fn balance(total: &Claim, used: Claim, offered: Claim) -> Self {
-        let free = Claim {
-            resources: total
-                .resources
-                .saturating_sub(used.resources)
-                .saturating_sub(offered.resources),
-            ports: total
-                .ports
-                .difference(&used.ports)
-                .difference(&offered.ports),
-        };
-        let over_committed = Claim {
-            resources: used.resources.saturating_sub(total.resources),
-            ports: used.ports.difference(&total.ports),
-        };
+    pub(crate) fn balance(total: &Pools, used: &Pools, offered: &Pools) -> Self {
+        let reserved = total.iter().filter(|(role, _)| *role != UNRESERVED);
         Self {
-            total: total.clone(),
-            used,
-            offered,
-            free,
-            over_committed,
+            total: total.sum(),
+            reserved: reserved
+                .map(|(role, claim)| (role.to_owned(), claim.clone()))
+                .collect(),
+            used: used.sum(),
+            offered: offered.sum(),
+            free: total.without(used).without(offered).sum(),
+            over_committed: used.without(total).sum(),
         }
     }
 
@@ -129,6 +124,14 @@ impl fmt::Display for Accounting {
             lines.push(self.scalar_line(kind));
         }
         lines.push(self.ports_line());
+        for (role, claim) in &self.reserved {
+            let of = |kind: ResourceKind| kind.describe(claim.resources.get(kind));
+            let [cpus, mem, disk, gpus] = ResourceKind::ALL.map(of);
+            let ports = &claim.ports;
+            lines.push(format!(
+                "reserved for role {role}: {cpus}, {mem}, {disk}, {gpus}, ports {ports}"
+            ));
+        }
         f.write_str(&lines.join("\n"))
     }
 }
@@ -155,7 +158,7 @@ mod tests {
         let total = claim(2000, 1024, PortSet::range(31000, 31009));
         let used = claim(800, 256, PortSet::range(31000, 31000));
         let offered = claim(1000, 0, PortSet::range(31005, 31006));
-        let books = Accounting::balance(&total, used, offered);
+        let books = Accounting::balance(&total.into(), &used.into(), &offered.into());
         assert_eq!(books.free.resources.cpus_milli, 200);
         assert_eq!(books.free.ports.to_string(), "[31001-31004,31007-31009]");
         assert_eq!(books.over_committed, Claim::default());
@@ -172,7 +175,7 @@ mod tests {
     fn what_exceeds_a_shrunken_total_is_told() {
         let total = claim(1000, 1024, PortSet::range(31000, 31009));
         let used = claim(1500, 256, PortSet::range(8080, 8080));
-        let books = Accounting::balance(&total, used, Claim::default());
+        let books = Accounting::balance(&total.into(), &used.into(), &Pools::default());
         assert_eq!(books.free.resources.cpus_milli, 0);
         assert_eq!(books.over_committed.resources.cpus_milli, 500);
         assert_eq!(books.over_committed.resources.mem_bytes, 0);

@@ -8,13 +8,14 @@ use std::{
 use model::{
     id::{OfferId, RunId},
     offer::{Claim, Offer, OfferEnd, Placement},
+    pools::{Held, Pools},
     resources::{MIB, Resources},
     time::Timestamp,
 };
 
 use crate::{
     acceptance::{AcceptError, OfferError, check_fit},
-    accounting::{Accounting, are_apart, sum},
+    accounting::{Accounting, are_apart},
     refusals::Refusals,
 };
 
@@ -40,12 +41,14 @@ const ENDED_REMEMBERED: usize = 64;
 /// time. The agent does nothing by itself; [`Agent::next_wake`] says when it wants to be called.
 #[derive(Clone, Debug)]
 pub struct Agent {
+    /// What the host has, by the role that it is reserved for, and all together.
+    pools: Pools,
     total: Claim,
     offer_timeout: Duration,
-    runs: BTreeMap<RunId, Claim>,
+    runs: BTreeMap<RunId, Placement>,
     /// What the runs hold together.
-    used: Claim,
-    /// Whether what a run gives back can simply be taken off `used`: no two hold the same, and the sum did not saturate.
+    held: Held,
+    /// Whether what a run gives back can simply be taken off `held`: no two hold the same, and the sum did not saturate.
     /// Claims read from a damaged store could break that.
     apart: bool,
     outstanding: BTreeMap<OfferId, Offer>,
@@ -57,12 +60,14 @@ pub struct Agent {
 
 impl Agent {
     /// Makes an agent of a host on which nothing runs. An offer lasts `offer_timeout`.
-    pub fn new(total: Claim, offer_timeout: Duration) -> Self {
+    pub fn new(total: impl Into<Pools>, offer_timeout: Duration) -> Self {
+        let pools = total.into();
         Self {
-            total,
+            total: pools.sum(),
+            pools,
             offer_timeout,
             runs: BTreeMap::new(),
-            used: Claim::default(),
+            held: Held::default(),
             apart: true,
             outstanding: BTreeMap::new(),
             ended: VecDeque::new(),
@@ -78,21 +83,30 @@ impl Agent {
     /// released. Outstanding offers are rescinded, since they may lend what these runs hold.
     pub fn recover(&mut self, placements: &[Placement]) {
         self.rescind_all();
-        let held = placements.iter().map(|p| (p.run, p.claim.clone()));
+        let held = placements.iter().map(|placed| (placed.run, placed.clone()));
         self.runs.extend(held);
         // Not added to: a run that is known may have held something else.
-        self.used = sum(self.runs.values());
-        self.apart = are_apart(self.runs.values());
+        self.held = self.count();
+        self.apart = are_apart(self.runs.values().map(|placed| &placed.claim));
+    }
+
+    fn count(&self) -> Held {
+        let mut held = Held::default();
+        for placed in self.runs.values() {
+            held.add(&placed.access, &placed.claim);
+        }
+        held
     }
 
     /// Changes what the host has. Outstanding offers are rescinded and refusals forgotten, as Mesos does; what
     /// runs hold stays theirs even if it is now too much.
     ///
     /// Returns the rescinded offers.
-    pub fn set_total(&mut self, total: Claim) -> Vec<OfferId> {
+    pub fn set_total(&mut self, total: impl Into<Pools>) -> Vec<OfferId> {
         let rescinded = self.rescind_all();
         self.refusals.clear();
-        self.total = total;
+        self.pools = total.into();
+        self.total = self.pools.sum();
         rescinded
     }
 
@@ -102,7 +116,8 @@ impl Agent {
     /// Worth while is at least [`MIN_OFFERED_CPUS_MILLI`] or [`MIN_OFFERED_MEM_BYTES`].
     pub fn offer(&mut self, now: Timestamp) -> Option<Offer> {
         self.expire(now);
-        let free = self.accounting().free;
+        let pools = self.free();
+        let free = pools.sum();
         let held_back = self.suppressed || self.refusals.hold_back(&free).is_some();
         if held_back || !is_worth_while(&free.resources) {
             return None;
@@ -110,6 +125,7 @@ impl Agent {
         let offer = Offer {
             id: OfferId(self.next_offer),
             claim: free,
+            pools,
             expires: now.after(self.offer_timeout),
         };
         self.next_offer += 1;
@@ -140,9 +156,9 @@ impl Agent {
         }
         check_fit(outstanding, launches)?;
         self.end(offer, OfferEnd::Accepted);
-        for Placement { run, claim } in launches {
-            self.used = sum([&self.used, claim].into_iter());
-            self.runs.insert(*run, claim.clone());
+        for placed in launches {
+            self.held.add(&placed.access, &placed.claim);
+            self.runs.insert(placed.run, placed.clone());
         }
         Ok(())
     }
@@ -196,15 +212,12 @@ impl Agent {
     /// Refusals are forgotten, so that the next offer is made at once: what was refused for being too little
     /// may be enough now. (Mesos waits for its next allocation pass.)
     pub fn release(&mut self, run: RunId) -> Option<Claim> {
-        let claim = self.runs.remove(&run)?;
-        self.used = if self.apart {
-            Claim {
-                resources: self.used.resources.saturating_sub(claim.resources),
-                ports: self.used.ports.difference(&claim.ports),
-            }
+        let Placement { claim, access, .. } = self.runs.remove(&run)?;
+        if self.apart {
+            self.held.subtract(&access, &claim);
         } else {
-            sum(self.runs.values())
-        };
+            self.held = self.count();
+        }
         self.refusals.clear();
         Some(claim)
     }
@@ -228,7 +241,7 @@ impl Agent {
     /// Then [`Agent::expire`] is due.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let expiry = self.outstanding.values().map(|offer| offer.expires).min();
-        let free = self.accounting().free;
+        let free = self.free().sum();
         let refusal = if self.suppressed || !is_worth_while(&free.resources) {
             None
         } else {
@@ -242,9 +255,14 @@ impl Agent {
         &self.total
     }
 
+    /// What the host has, by the role that it is reserved for.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
     /// The runs and what each holds, in order.
     pub fn runs(&self) -> impl Iterator<Item = (RunId, &Claim)> {
-        self.runs.iter().map(|(run, claim)| (*run, claim))
+        self.runs.iter().map(|(run, placed)| (*run, &placed.claim))
     }
 
     /// The outstanding offers, in the order in which they were made.
@@ -259,9 +277,18 @@ impl Agent {
 
     /// The books at this moment.
     pub fn accounting(&self) -> Accounting {
-        let used = self.used.clone();
-        let offered = sum(self.outstanding.values().map(|offer| &offer.claim));
-        Accounting::balance(&self.total, used, offered)
+        let used = self.held.of(&self.pools);
+        Accounting::balance(&self.pools, &used, &self.offered())
+    }
+
+    fn offered(&self) -> Pools {
+        let offers = self.outstanding.values();
+        offers.fold(Pools::default(), |all, offer| all.with(&offer.pools))
+    }
+
+    fn free(&self) -> Pools {
+        let used = self.held.of(&self.pools);
+        self.pools.without(&used).without(&self.offered())
     }
 
     fn outstanding(&self, offer: OfferId) -> Result<&Offer, OfferError> {

@@ -18,7 +18,7 @@ pub const DISK_TOLERANCE_BYTES: u64 = 100 * MIB;
 /// give or take [`DISK_TOLERANCE_BYTES`].
 pub fn settle(mut detected: Claim, before: Option<&Claim>, stated: &Stated) -> Claim {
     if let Some(before) = before
-        && stated.disk_bytes.is_none()
+        && stated.unreserved().disk_bytes.is_none()
     {
         let (was, is) = (before.resources.disk_bytes, detected.resources.disk_bytes);
         if was.abs_diff(is) <= DISK_TOLERANCE_BYTES.max(was / 100) {

@@ -21,11 +21,12 @@ pub struct Readings {
     pub disk_total_bytes: Option<u64>,
 }
 
-/// The host's total: each resource as stated, and from the readings where nothing is stated.
+/// What of the host is everybody's: each resource as stated, and from the readings where nothing is stated.
 ///
 /// A stated zero counts as stated. Detected memory and disk leave room for the system and are whole MiB.
 /// GPUs are never detected.
 pub fn detect(readings: &Readings, stated: &Stated) -> Claim {
+    let stated = stated.unreserved();
     Claim {
         resources: Resources {
             cpus_milli: stated.cpus_milli.unwrap_or_else(|| cpus(readings)),
@@ -33,10 +34,7 @@ pub fn detect(readings: &Readings, stated: &Stated) -> Claim {
             disk_bytes: stated.disk_bytes.unwrap_or_else(|| disk(readings)),
             gpus: stated.gpus.unwrap_or(0),
         },
-        ports: stated
-            .ports
-            .clone()
-            .unwrap_or_else(|| PortSet::range(31000, 32000)),
+        ports: stated.ports.unwrap_or_else(|| PortSet::range(31000, 32000)),
     }
 }
 

@@ -1,15 +1,30 @@
 //! What the configuration states about the host's resources, in the text form of Mesos's `--resources`.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use model::{ports::PortSet, resources::MIB};
+use model::{
+    offer::Claim,
+    pools::UNRESERVED,
+    ports::PortSet,
+    resources::{MIB, Resources},
+};
 
 /// The stated resources; `None` where the text names none of that kind.
 ///
 /// Read from text such as `cpus:2;mem:1024;disk:10240;ports:[31000-32000, 8000-8000];gpus:1`, memory and
-/// disk in MiB. A kind named twice is added up, as Mesos does (mesos: `docs/attributes-resources.md`).
+/// disk in MiB. A kind named twice is added up, as Mesos does (mesos: `docs/attributes-resources.md`). What is written
+/// as `cpus(dev):1` is reserved for role `dev`, beside what is everybody's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stated {
+    /// What is everybody's.
+    pub unreserved: StatedPool,
+    /// What is reserved, by role.
+    pub reserved: BTreeMap<String, StatedPool>,
+}
+
+/// What is stated for one role, or for everybody; `None` where the text names none of that kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatedPool {
     /// Thousandths of a cpu.
     pub cpus_milli: Option<u64>,
     /// Bytes of memory.
@@ -41,7 +56,7 @@ pub enum StatedProblem {
     Json,
     /// No such resource.
     UnknownName(String),
-    /// Resources are not divided among roles.
+    /// No role is called that (mesos: `docs/roles.md`).
     Role(String),
     /// The value is no plain decimal number.
     NotANumber(String),
@@ -73,7 +88,7 @@ impl fmt::Display for StatedProblem {
             ),
             Self::Role(role) => write!(
                 f,
-                "resources cannot be reserved for a role ('{role}'), leave the parentheses out"
+                "'{role}' is no role: it may not be empty, '.' or '..', begin with '-', or have slashes and blanks"
             ),
             Self::NotANumber(value) => write!(
                 f,
@@ -114,6 +129,41 @@ impl FromStr for Stated {
 }
 
 impl Stated {
+    /// What is reserved, by role: whatever is not named is not reserved.
+    pub fn reserved(&self) -> BTreeMap<String, Claim> {
+        let claim = |pool: &StatedPool| Claim {
+            resources: Resources {
+                cpus_milli: pool.cpus_milli.unwrap_or(0),
+                mem_bytes: pool.mem_bytes.unwrap_or(0),
+                disk_bytes: pool.disk_bytes.unwrap_or(0),
+                gpus: pool.gpus.unwrap_or(0),
+            },
+            ports: pool.ports.clone().unwrap_or_default(),
+        };
+        let pools = self.reserved.iter();
+        pools
+            .map(|(role, pool)| (role.clone(), claim(pool)))
+            .collect()
+    }
+
+    /// What is stated to be everybody's. Of a kind that is named for roles alone nothing is, as in Mesos: the rest of
+    /// the host is not looked for then.
+    pub fn unreserved(&self) -> StatedPool {
+        let named = |of: fn(&StatedPool) -> bool| self.reserved.values().any(of);
+        let zero = |present: Option<u64>, named: bool| present.or(named.then_some(0));
+        let pool = &self.unreserved;
+        StatedPool {
+            cpus_milli: zero(pool.cpus_milli, named(|pool| pool.cpus_milli.is_some())),
+            mem_bytes: zero(pool.mem_bytes, named(|pool| pool.mem_bytes.is_some())),
+            disk_bytes: zero(pool.disk_bytes, named(|pool| pool.disk_bytes.is_some())),
+            gpus: pool.gpus,
+            ports: pool
+                .ports
+                .clone()
+                .or_else(|| named(|pool| pool.ports.is_some()).then(PortSet::default)),
+        }
+    }
+
     fn add(&mut self, piece: &str) -> Result<(), StatedProblem> {
         if piece.starts_with(['[', '{']) {
             return Err(StatedProblem::Json);
@@ -122,17 +172,21 @@ impl Stated {
             .split_once(':')
             .filter(|(_, value)| !value.contains(':'))
             .ok_or(StatedProblem::NotNameAndValue)?;
-        let name = without_role(name)?;
+        let (name, role) = name_and_role(name)?;
+        let pool = match role {
+            UNRESERVED => &mut self.unreserved,
+            role => self.reserved.entry(role.to_owned()).or_default(),
+        };
         // Mesos drops every space of a value, also inside brackets.
         let value: String = value.chars().filter(|c| !c.is_whitespace()).collect();
         match name {
-            "cpus" => add_up(&mut self.cpus_milli, thousandths(&value)?),
-            "mem" => add_up(&mut self.mem_bytes, bytes(&value)?),
-            "disk" => add_up(&mut self.disk_bytes, bytes(&value)?),
-            "gpus" => add_up(&mut self.gpus, whole(&value)?),
+            "cpus" => add_up(&mut pool.cpus_milli, thousandths(&value)?),
+            "mem" => add_up(&mut pool.mem_bytes, bytes(&value)?),
+            "disk" => add_up(&mut pool.disk_bytes, bytes(&value)?),
+            "gpus" => add_up(&mut pool.gpus, whole(&value)?),
             "ports" => {
                 let ports = ranges(&value)?;
-                self.ports = Some(match &self.ports {
+                pool.ports = Some(match &pool.ports {
                     Some(already) => already.union(&ports),
                     None => ports,
                 });
@@ -143,17 +197,19 @@ impl Stated {
     }
 }
 
-/// The name alone. `name(*)` means the default role, which is all there is.
-fn without_role(name: &str) -> Result<&str, StatedProblem> {
+/// The name, and the role in parentheses behind it; without any it is everybody's.
+fn name_and_role(name: &str) -> Result<(&str, &str), StatedProblem> {
     let name = name.trim();
     let Some((bare, role)) = name.split_once('(') else {
-        return Ok(name);
+        return Ok((name, UNRESERVED));
     };
-    match role.strip_suffix(')').map(str::trim) {
-        Some("*") => Ok(bare.trim()),
-        Some(role) => Err(StatedProblem::Role(role.to_owned())),
-        None => Err(StatedProblem::NotNameAndValue),
+    let role = role.strip_suffix(')').map(str::trim);
+    let role = role.ok_or(StatedProblem::NotNameAndValue)?;
+    let odd = |letter: char| letter == '/' || letter.is_whitespace() || letter.is_control();
+    if ["", ".", ".."].contains(&role) || role.starts_with('-') || role.contains(odd) {
+        return Err(StatedProblem::Role(role.to_owned()));
     }
+    Ok((bare.trim(), role))
 }
 
 fn add_up(already: &mut Option<u64>, amount: u64) -> Result<(), StatedProblem> {
@@ -234,14 +290,16 @@ mod tests {
         let stated: Stated = "cpus:2;mem:1024; disk : 10240;ports:[31000-32000, 8000-8000];gpus:1;"
             .parse()
             .unwrap();
-        let expected = Stated {
+        let expected = StatedPool {
             cpus_milli: Some(2000),
             mem_bytes: Some(1024 * MIB),
             disk_bytes: Some(10240 * MIB),
             gpus: Some(1),
             ports: Some(PortSet::range(31000, 32000).union(&PortSet::range(8000, 8000))),
         };
-        assert_eq!(stated, expected);
+        assert_eq!(stated.unreserved, expected);
+        assert_eq!(stated.unreserved(), expected);
+        assert!(stated.reserved().is_empty());
         for nothing in ["", ";", " ; ;"] {
             assert_eq!(nothing.parse(), Ok(Stated::default()), "{nothing:?}");
         }
@@ -274,8 +332,25 @@ mod tests {
         let stated: Stated = "cpus:0.1;cpus(*):0.1;ports:[1-3];ports:[4-5,5-9]"
             .parse()
             .unwrap();
-        assert_eq!(stated.cpus_milli, Some(200));
-        assert_eq!(stated.ports, Some(PortSet::range(1, 9)));
+        assert_eq!(stated.unreserved.cpus_milli, Some(200));
+        assert_eq!(stated.unreserved.ports, Some(PortSet::range(1, 9)));
+    }
+
+    #[test]
+    fn what_is_reserved_is_beside_what_is_everybodys() {
+        let stated: Stated = "cpus:2;cpus( dev ):0.5;mem(dev):64;ports(ci):[80-81];cpus(dev):0.5"
+            .parse()
+            .unwrap();
+        let reserved = stated.reserved();
+        assert_eq!(reserved.len(), 2);
+        assert_eq!(reserved["dev"].resources.cpus_milli, 1000);
+        assert_eq!(reserved["dev"].resources.mem_bytes, 64 * MIB);
+        assert_eq!(reserved["ci"].ports, PortSet::range(80, 81));
+        let unreserved = stated.unreserved();
+        assert_eq!(unreserved.cpus_milli, Some(2000));
+        assert_eq!(unreserved.mem_bytes, Some(0), "named for a role alone");
+        assert_eq!(unreserved.ports, Some(PortSet::default()));
+        assert_eq!(unreserved.disk_bytes, None, "looked for");
     }
 
     #[test]
@@ -287,7 +362,9 @@ mod tests {
             ("[{\"name\": \"cpus\"}]", "the JSON form is not supported"),
             ("cpu:1", "unknown resource 'cpu'"),
             (":1", "unknown resource ''"),
-            ("cpus(web):1", "cannot be reserved for a role ('web')"),
+            ("cpus():1", "'' is no role"),
+            ("cpus(a/b):1", "'a/b' is no role"),
+            ("cpus(-a):1", "'-a' is no role"),
             ("cpus:", "'' is not a number"),
             ("cpus:two", "'two' is not a number"),
             ("cpus:-1", "'-1' is not a number"),

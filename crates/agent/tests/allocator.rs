@@ -11,6 +11,7 @@ use agent::{
 use model::{
     id::{OfferId, RunId},
     offer::{Claim, Offer, OfferEnd, Placement},
+    pools::{Access, Pools},
     ports::PortSet,
     resources::{MIB, ResourceKind, Resources},
     time::Timestamp,
@@ -44,7 +45,11 @@ fn run(n: u128) -> RunId {
 }
 
 fn placement(n: u128, claim: Claim) -> Placement {
-    Placement { run: run(n), claim }
+    Placement {
+        run: run(n),
+        claim,
+        access: Access::Unreserved,
+    }
 }
 
 fn host() -> Claim {
@@ -462,4 +467,55 @@ fn what_each_run_holds_can_be_listed() {
     let agent = agent_with(claim(500, 64, &[31000]));
     let held = claim(500, 64, &[31000]);
     assert_eq!(agent.runs().collect::<Vec<_>>(), [(run(1), &held)]);
+}
+
+/// What is reserved for a role goes to its runs alone (ReservedResourcesOnlyGoToTheirRole, `hierarchical_allocator_tests`).
+#[test]
+fn what_is_reserved_goes_to_its_role() {
+    let reserved = [("dev".to_owned(), claim(500, 256, &[80]))].into();
+    let mut agent = Agent::new(Pools::new(claim(1000, 512, &[90]), reserved), TIMEOUT);
+    let books = agent.accounting();
+    assert_eq!(books.total, claim(1500, 768, &[80, 90]));
+    assert_eq!(books.reserved["dev"], claim(500, 256, &[80]));
+    let wish = |n, cpus, ports: &[u16], access: &Access| Placement {
+        access: access.clone(),
+        ..placement(n, claim(cpus, 32, ports))
+    };
+    let dev = |access: fn(String) -> Access| access("dev".to_owned());
+    let (only, both) = (dev(Access::Reserved), dev(Access::Both));
+    let refused = [
+        wish(1, 1001, &[], &Access::Unreserved),
+        wish(1, 100, &[80], &Access::Unreserved),
+        wish(1, 501, &[], &only),
+        wish(1, 100, &[90], &only),
+        wish(1, 1501, &[], &both),
+    ];
+    let offer = offered(&mut agent, START);
+    assert_eq!(offer.claim, books.total);
+    for launch in refused {
+        let accepted = agent.accept(offer.id, std::slice::from_ref(&launch), START);
+        assert!(accepted.is_err(), "{launch:?}");
+    }
+    let launches = [
+        wish(1, 1200, &[80], &both),
+        wish(2, 300, &[90], &Access::Unreserved),
+    ];
+    agent.accept(offer.id, &launches, START).unwrap();
+    assert_eq!(agent.accounting().free.resources.cpus_milli, 0);
+    // What the role's run held of everybody's is everybody's again, and the rest the role's.
+    agent.release(run(1)).unwrap();
+    let offer = offered(&mut agent, START);
+    assert_eq!(offer.pools.of(&only).resources.cpus_milli, 500);
+    assert_eq!(
+        offer.pools.of(&Access::Unreserved).resources.cpus_milli,
+        700
+    );
+    agent.decline(offer.id, None, START).unwrap();
+    let shown = agent.accounting().to_string();
+    assert!(
+        shown.ends_with(
+            "reserved for role dev: 0.5 cpus, 256 MiB mem, 0 MiB disk, 0 gpus, ports [80-80]"
+        ),
+        "{shown}"
+    );
 }

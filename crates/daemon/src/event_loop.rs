@@ -241,7 +241,7 @@ impl<E: Executors> EventLoop<E> {
             let Some(offer) = self.agent.offer(now) else {
                 break;
             };
-            let total = self.agent.total().clone();
+            let total = self.agent.pools().clone();
             let mut turn = Turn {
                 now,
                 new_uuid: &mut *self.ids,

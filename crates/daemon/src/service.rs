@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use model::{
     offer::{AgentInfo, Claim},
     pod::{Feature, Settings},
+    pools::Pools,
     record::Saved,
 };
 use runtime::{
@@ -269,7 +270,7 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// The host's total, remembered so that the next start can tell what changed.
-async fn known_total(config: &Config, store: &Store) -> anyhow::Result<Claim> {
+async fn known_total(config: &Config, store: &Store) -> anyhow::Result<Pools> {
     let (detected, stated) = total(config)?;
     let before = store.setting(Setting::DetectedTotal).await?;
     // One that cannot be read is as good as none: it only serves to tell what changed.
@@ -285,7 +286,11 @@ async fn known_total(config: &Config, store: &Store) -> anyhow::Result<Claim> {
         let text = serde_json::to_string(&total).context("write down this host's resources")?;
         store.put_setting(Setting::DetectedTotal, &text).await?;
     }
-    Ok(total)
+    let reserved = stated.reserved();
+    for (role, claim) in &reserved {
+        info!(role, resources = %claim.resources, ports = %claim.ports, "reserved for a role");
+    }
+    Ok(Pools::new(total, reserved))
 }
 
 /// What the agent has: as configured, and detected where nothing is configured.
@@ -296,7 +301,7 @@ fn total(config: &Config) -> anyhow::Result<(Claim, Stated)> {
         let ports: Stated = format!("ports:[{range}]")
             .parse()
             .context("understand agent.port_range")?;
-        stated.ports = ports.ports;
+        stated.unreserved.ports = ports.unreserved.ports;
     }
     let memory = rustix::system::sysinfo();
     let readings = Readings {
@@ -333,7 +338,7 @@ async fn agent_info(config: &Config, store: &Store) -> anyhow::Result<AgentInfo>
     })
 }
 
-fn restore(config: &Config, agent: &AgentInfo, total: Claim) -> Restore {
+fn restore(config: &Config, agent: &AgentInfo, total: Pools) -> Restore {
     let marathon = &config.marathon;
     let scheduler_config = scheduler::Config {
         max_running_deployments: marathon.max_running_deployments as usize,

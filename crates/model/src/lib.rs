@@ -10,6 +10,7 @@
 pub mod id;
 pub mod offer;
 pub mod pod;
+pub mod pools;
 pub mod ports;
 pub mod record;
 pub mod resources;

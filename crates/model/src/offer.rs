@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{OfferId, RunId},
+    pools::{Access, Pools},
     ports::PortSet,
     resources::Resources,
     time::Timestamp,
@@ -38,8 +39,10 @@ pub struct Claim {
 pub struct Offer {
     /// The offer's id.
     pub id: OfferId,
-    /// What is offered.
+    /// What is offered, all together.
     pub claim: Claim,
+    /// The same by the role that it is reserved for.
+    pub pools: Pools,
     /// When the agent takes the offer back by itself.
     pub expires: Timestamp,
 }
@@ -51,6 +54,8 @@ pub struct Placement {
     pub run: RunId,
     /// What it takes: the task group's sum, executor included.
     pub claim: Claim,
+    /// Of which resources.
+    pub access: Access,
 }
 
 /// How an offer ended.

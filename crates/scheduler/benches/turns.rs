@@ -136,7 +136,7 @@ impl Host {
             let Some(offer) = self.agent.offer(self.now) else {
                 break;
             };
-            let total = self.agent.total().clone();
+            let total = self.agent.pools().clone();
             let answer = self.scheduler.consider(&offer, &total, &mut turn);
             effects.extend(answer.effects);
             self.agent

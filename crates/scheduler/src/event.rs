@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use model::{
     id::{DeploymentId, InstanceId, PodId, RunId},
-    offer::{AgentInfo, Claim, Placement},
+    offer::{AgentInfo, Placement},
     pod::PodDefinition,
+    pools::Pools,
     record::Record,
     state::Reason,
     task_group::TaskGroup,
@@ -37,8 +38,8 @@ impl std::fmt::Debug for Turn<'_> {
 pub struct Config {
     /// This host.
     pub agent: AgentInfo,
-    /// All that the agent has; an instance that needs more can never fit.
-    pub total: Claim,
+    /// All that the agent has, by the role that it is reserved for; an instance that needs more can never fit.
+    pub total: Pools,
     /// How many deployments may run at the same time (marathon: `--max_running_deployments`).
     pub max_running_deployments: usize,
     /// How long after its launch a run must have been heard of (marathon: `--task_launch_confirm_timeout`).
@@ -61,10 +62,10 @@ pub struct Config {
 
 impl Config {
     /// Marathon's defaults for this host.
-    pub fn new(agent: AgentInfo, total: Claim) -> Self {
+    pub fn new(agent: AgentInfo, total: impl Into<Pools>) -> Self {
         Self {
             agent,
-            total,
+            total: total.into(),
             max_running_deployments: 100,
             launch_confirm_timeout: Duration::from_secs(300),
             kill_retry: Duration::from_secs(30),

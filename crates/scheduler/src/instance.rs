@@ -6,6 +6,7 @@ use model::{
     id::{RunId, task_id},
     offer::{Claim, Placement},
     pod::{PodDefinition, RestartPolicy},
+    pools::Access,
     record::{InstanceRecord, TaskRecord},
     resources::Resources,
     state::{Condition, Goal, TaskState},
@@ -157,6 +158,7 @@ impl Instance {
         self.record.run_open.then(|| Placement {
             run: self.run(),
             claim: self.claim(),
+            access: Access::of(&self.definition),
         })
     }
 

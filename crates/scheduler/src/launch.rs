@@ -10,8 +10,8 @@ use model::{
     id::{PodId, RunId},
     offer::{Claim, Offer, Placement},
     pod::RestartPolicy,
+    pools::{Access, Pools, short},
     ports::PortSet,
-    resources::ResourceKind,
     state::{Condition, Goal},
     task_group::{PortAssignment, Task, TaskGroup},
     time::Timestamp,
@@ -34,7 +34,7 @@ impl Scheduler {
     }
 
     /// Uses an offer for as many waiting instances as fit. `total` is all that the agent has.
-    pub fn consider(&mut self, offer: &Offer, total: &Claim, turn: &mut Turn<'_>) -> OfferAnswer {
+    pub fn consider(&mut self, offer: &Offer, total: &Pools, turn: &mut Turn<'_>) -> OfferAnswer {
         self.begin(turn);
         if self.config.total != *total {
             self.config.total = total.clone();
@@ -91,7 +91,7 @@ impl Scheduler {
 
     fn match_offer(&mut self, offer: &Offer, turn: &Turn<'_>) -> Vec<Placement> {
         self.enter_changes();
-        let mut free = offer.claim.clone();
+        let mut free = offer.pools.clone();
         let mut launches = Vec::new();
         // Instances of one version need the same: once one does not fit, none of them does.
         let mut unfit = BTreeSet::new();
@@ -108,7 +108,7 @@ impl Scheduler {
                 }
                 Ok(host_ports) => {
                     let placement = self.launch(&pod, uuid, host_ports, turn.now);
-                    take(&mut free, &placement.claim);
+                    free.take(&placement.access, &placement.claim);
                     launches.push(placement);
                 }
             }
@@ -160,7 +160,7 @@ impl Scheduler {
             self.mark_task(pod, uuid, index);
         }
         self.set_condition(pod, uuid, Condition::Provisioned, now);
-        self.held.add(&placement.claim, pod);
+        self.held.add(&placement, pod);
         self.agenda.take_place();
         self.out.holdings_moved = true;
         let instance = &self.pod(pod).instances[&uuid];
@@ -203,13 +203,19 @@ impl Scheduler {
         &self,
         pod: &Pod,
         instance: &Instance,
-        free: &Claim,
+        free: &Pools,
         reserved: &PortSet,
         crowd: Crowd,
     ) -> Result<Vec<PortAssignment>, WaitReason> {
         let definition = &*instance.definition;
-        let total = &self.config.total;
+        let access = Access::of(definition);
+        let (free, total) = (free.of(&access), self.config.total.of(&access));
         let needed = needs(definition);
+        if let Access::Reserved(role) = access
+            && total == Claim::default()
+        {
+            return Err(WaitReason::NothingReserved { role });
+        }
         if let Some(kind) = short(&needed, &total.resources) {
             let (needed, total) = (needed.get(kind), total.resources.get(kind));
             return Err(WaitReason::TooBig {
@@ -241,7 +247,7 @@ impl Scheduler {
     }
 
     /// Why a waiting instance is not launched, as things stand.
-    pub(crate) fn why_waiting(&self, pod: &Pod, instance: &Instance, free: &Claim) -> WaitReason {
+    pub(crate) fn why_waiting(&self, pod: &Pod, instance: &Instance, free: &Pools) -> WaitReason {
         let fit = self.fit(pod, instance, free, &PortSet::default(), Crowd::Everyone);
         match (fit, back_off(pod, instance, self.clock)) {
             (Err(never), _) if never.can_never_fit() => never,
@@ -252,7 +258,7 @@ impl Scheduler {
     }
 
     /// What no open run holds.
-    pub(crate) fn free(&self) -> Claim {
+    pub(crate) fn free(&self) -> Pools {
         self.held.free(&self.config.total)
     }
 
@@ -293,22 +299,5 @@ pub(crate) fn back_off(pod: &Pod, instance: &Instance, now: Timestamp) -> Result
             until: backoff::ends(present),
         }),
         Some(_) | None => Ok(()),
-    }
-}
-
-/// The first kind of which there is too little.
-fn short(
-    needed: &model::resources::Resources,
-    there: &model::resources::Resources,
-) -> Option<ResourceKind> {
-    ResourceKind::ALL
-        .into_iter()
-        .find(|kind| needed.get(*kind) > there.get(*kind))
-}
-
-fn take(free: &mut Claim, claim: &Claim) {
-    free.resources = free.resources.saturating_sub(claim.resources);
-    for port in claim.ports.iter() {
-        free.ports.remove(port);
     }
 }

@@ -58,9 +58,9 @@ use std::{
 
 use model::{
     id::{DeploymentId, InstanceId, PodId},
-    offer::{AgentInfo, Claim},
+    offer::{AgentInfo, Placement},
     pod::PodDefinition,
-    ports::PortSet,
+    pools::{Held, Pools},
     record::DeploymentRecord,
     resources::Resources,
     time::Timestamp,
@@ -106,40 +106,37 @@ pub struct Scheduler {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Holdings {
     resources: Resources,
-    ports: PortSet,
+    held: Held,
     /// Who holds each of the ports.
     holders: BTreeMap<u16, PodId>,
 }
 
 impl Holdings {
-    fn add(&mut self, claim: &Claim, pod: &PodId) {
+    fn add(&mut self, placed: &Placement, pod: &PodId) {
         self.resources = self
             .resources
-            .checked_add(claim.resources)
+            .checked_add(placed.claim.resources)
             .expect("what is held was part of an offer");
-        for port in claim.ports.iter() {
-            self.ports.insert(port);
+        self.held.add(&placed.access, &placed.claim);
+        for port in placed.claim.ports.iter() {
             self.holders.insert(port, pod.clone());
         }
     }
 
-    fn subtract(&mut self, claim: &Claim) {
+    fn subtract(&mut self, placed: &Placement) {
         self.resources = self
             .resources
-            .checked_sub(claim.resources)
+            .checked_sub(placed.claim.resources)
             .expect("what a run gives back it held before");
-        for port in claim.ports.iter() {
-            self.ports.remove(port);
+        self.held.subtract(&placed.access, &placed.claim);
+        for port in placed.claim.ports.iter() {
             self.holders.remove(&port);
         }
     }
 
     /// What is left of `total`.
-    fn free(&self, total: &Claim) -> Claim {
-        Claim {
-            resources: total.resources.saturating_sub(self.resources),
-            ports: total.ports.difference(&self.ports),
-        }
+    fn free(&self, total: &Pools) -> Pools {
+        total.without(&self.held.of(total))
     }
 }
 

@@ -97,9 +97,11 @@ impl Scheduler {
                 next.extend(self.consequence(effect, turn));
             }
             while next.is_empty() && self.wants_offers(turn.now) {
+                let free = self.free();
                 let offer = Offer {
                     id: OfferId(0),
-                    claim: self.free(),
+                    claim: free.sum(),
+                    pools: free,
                     expires: turn.now,
                 };
                 let total = self.config.total.clone();

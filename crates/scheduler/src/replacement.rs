@@ -3,7 +3,7 @@
 //! How many may go and come is `rolling.rs`'s arithmetic; here it is applied to instances, and room is made
 //! where that arithmetic alone would wait for ever.
 
-use model::{id::PodId, offer::Claim, ports::PortSet, state::Goal, time::Timestamp};
+use model::{id::PodId, pools::Pools, ports::PortSet, state::Goal, time::Timestamp};
 use uuid::Uuid;
 
 use crate::{
@@ -114,6 +114,7 @@ impl Scheduler {
             WaitReason::TooBig { .. }
             | WaitReason::PortOutside { .. }
             | WaitReason::TooManyPorts { .. }
+            | WaitReason::NothingReserved { .. }
             | WaitReason::Unplaceable { .. }
             | WaitReason::Crowded { .. }
             | WaitReason::PreviousRun
@@ -168,12 +169,12 @@ impl Scheduler {
 
     /// What would be free without the pod's old instances: the total without what others hold. Not what is free now
     /// and what they hold, which is too much while the runs hold more than there is.
-    fn free_without_old(&self, id: &PodId) -> Claim {
+    fn free_without_old(&self, id: &PodId) -> Pools {
         let pod = self.pod(id);
         let mut others = self.held.clone();
         for uuid in self.old_in_order(id) {
             if let Some(placement) = pod.instances[&uuid].placement() {
-                others.subtract(&placement.claim);
+                others.subtract(&placement);
             }
         }
         others.free(&self.config.total)

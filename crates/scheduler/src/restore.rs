@@ -208,7 +208,7 @@ impl Scheduler {
             if sum.is_none() {
                 return Err(RestoreError::HoldingsOverflow { instance: id });
             }
-            self.held.add(&placement.claim, &instance.record.pod);
+            self.held.add(&placement, &instance.record.pod);
         }
         self.owners.insert(id.uuid, instance.record.pod.clone());
         pod.instances.insert(id.uuid, instance);

@@ -101,7 +101,8 @@ impl Scheduler {
         if !instance.record.run_open || instance.run() != run {
             return;
         }
-        let (id, claim) = (instance.record.id.clone(), instance.claim());
+        let id = instance.record.id.clone();
+        let placed = instance.placement().expect("the run is open");
         let asked = instance.record.goal != Goal::Running;
         let counted = instance.delays(instance.record.condition);
         let told_all = self.end_tasks(&pod, run.instance, &outcome, turn.now) == 0;
@@ -118,7 +119,7 @@ impl Scheduler {
         }
         self.close_run(&pod, run.instance);
         self.conclude(&pod, run.instance, turn.now);
-        self.held.subtract(&claim);
+        self.held.subtract(&placed);
         self.agenda.make_place();
         self.out.holdings_moved = true;
         self.out.runs_forgotten.push(run);

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use model::{
     id::{DeploymentId, PodId},
-    offer::{AgentInfo, Claim},
+    offer::AgentInfo,
     pod::PodDefinition,
+    pools::Pools,
     record::{BackoffRecord, InstanceRecord, PodRecord, TaskRecord, TerminationRecord},
     state::{Condition, Goal},
     time::Timestamp,
@@ -114,7 +115,7 @@ struct Reasons<'a> {
     scheduler: &'a Scheduler,
     pod: &'a Pod,
     /// Worked out for the first that waits.
-    free: Option<Claim>,
+    free: Option<Pools>,
     known: BTreeMap<Timestamp, WaitReason>,
 }
 

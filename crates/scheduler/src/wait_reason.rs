@@ -30,6 +30,11 @@ pub enum WaitReason {
         /// How many there are.
         total: usize,
     },
+    /// It accepts only what is reserved for its role, and nothing is.
+    NothingReserved {
+        /// The role.
+        role: String,
+    },
     /// A constraint that this host does not meet, now or later.
     Unplaceable {
         /// What it asks for, such as `rack IS b`.
@@ -108,7 +113,7 @@ pub const REJECT_REASONS: [&str; 10] = [
 
 impl WaitReason {
     /// Every value of [`Self::kind`].
-    pub const KINDS: [&str; 11] = [
+    pub const KINDS: [&str; 12] = [
         "too_big",
         "port_outside",
         "too_many_ports",
@@ -120,6 +125,7 @@ impl WaitReason {
         "port_taken",
         "ports_lacking",
         "next_offer",
+        "nothing_reserved",
     ];
 
     /// The kind of reason in one word, without particulars: for counting.
@@ -136,6 +142,7 @@ impl WaitReason {
             Self::PortTaken { .. } => 8,
             Self::PortsLacking { .. } => 9,
             Self::NextOffer => 10,
+            Self::NothingReserved { .. } => 11,
         }]
     }
 
@@ -145,6 +152,7 @@ impl WaitReason {
             Self::TooBig { .. }
             | Self::PortOutside { .. }
             | Self::TooManyPorts { .. }
+            | Self::NothingReserved { .. }
             | Self::Unplaceable { .. } => true,
             Self::Crowded { .. }
             | Self::PreviousRun
@@ -169,6 +177,7 @@ impl WaitReason {
             | Self::TooManyPorts { .. }
             | Self::PortTaken { .. }
             | Self::PortsLacking { .. } => "InsufficientPorts",
+            Self::NothingReserved { .. } => "UnfulfilledRole",
             Self::Unplaceable { .. } | Self::Crowded { .. } => "UnfulfilledConstraint",
             Self::PreviousRun | Self::BackOff { .. } | Self::NextOffer => return None,
         })
@@ -198,6 +207,12 @@ impl fmt::Display for WaitReason {
                 write!(
                     f,
                     "needs {needed} host ports, the agent has {total} in all: it can never fit"
+                )
+            }
+            Self::NothingReserved { role } => {
+                write!(
+                    f,
+                    "accepts nothing but what is reserved for role {role}, and nothing is: it can never fit"
                 )
             }
             Self::Unplaceable { constraint, found } => {

@@ -45,7 +45,7 @@ impl Chaos {
         let mut survived = self.work(end == End::Survived);
         if survived {
             self.weather.clear();
-            // What it was about to do in bad weather may have killed it still.
+            // What it was about to do in bad weather may have killed it still, but not once it has answered.
             let _ = self.host.try_request("GET", "/v2/info", None);
             survived = self.host.daemon_end().is_none();
         }

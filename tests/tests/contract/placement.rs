@@ -268,3 +268,39 @@ fn check_130_a_container_without_filter() {
     ));
     assert_eq!(status["status"], "STABLE");
 }
+
+#[test]
+fn resources_reserved_for_a_role_are_that_roles() {
+    needs_root!();
+    let resources = "cpus:1;cpus(dev):1;mem:1024;mem(dev):1024;disk:1024;disk(dev):1024";
+    let host = Host::start_with(&["--resources", resources]);
+    let pod = |id: &str, cpus: f64, role: &str, accepted: Value| {
+        let container = with(sleeper("c"), "/resources/cpus", json!(cpus));
+        let pod = with(simple(id), "/containers", json!([container]));
+        let placement = json!({ "acceptedResourceRoles": accepted });
+        let pod = with(pod, "/scheduling/placement", placement);
+        with(pod, "/role", json!(role))
+    };
+    host.launch(&pod("/dev/own", 0.8, "dev", json!(["dev"])));
+    host.launch(&pod("/all", 0.5, "*", json!([])));
+    let cases = [
+        ("/other", "*", json!([]), "needs 0.6 cpus, 0.4 of 1 free"),
+        (
+            "/dev/both",
+            "dev",
+            json!([]),
+            "needs 0.6 cpus, 0.5 of 2 free",
+        ),
+        (
+            "/dev/more",
+            "dev",
+            json!(["dev"]),
+            "needs 0.6 cpus, 0.1 of 1 free",
+        ),
+    ];
+    for (id, role, accepted, message) in cases {
+        host.add(&pod(id, 0.5, role, accepted));
+        assert_eq!(host.status(id)["message"], message, "{id}");
+        host.remove(id);
+    }
+}

@@ -9,6 +9,7 @@ use agent::{
 use model::{
     id::{OfferId, RunId},
     offer::{Claim, Offer, Placement},
+    pools::Access,
     ports::PortSet,
     resources::{MIB, Resources},
     time::Timestamp,
@@ -191,7 +192,11 @@ impl Walk {
                 resources: launch.share_of(&offered.resources),
                 ports: chosen.copied().chain(launch.any_port).collect(),
             };
-            placements.push(Placement { run, claim });
+            placements.push(Placement {
+                run,
+                claim,
+                access: Access::Unreserved,
+            });
         }
         placements
     }
@@ -206,6 +211,7 @@ impl Walk {
             found.push(Placement {
                 run: self.new_run(),
                 claim,
+                access: Access::Unreserved,
             });
         }
         found

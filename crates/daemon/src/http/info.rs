@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agent::accounting::Accounting;
 use axum::{
     Json,
     extract::{Query, State},
@@ -101,6 +102,7 @@ async fn own(api: &Api) -> Value {
         "agent": api.agent,
         "total": resources(&accounting.total),
         "free": resources(&accounting.free),
+        "reserved": reserved(accounting),
         "overCommitted": resources(&accounting.over_committed),
         "conditions": api.conditions.list(clock::now()),
         "commits": { "durable": commits.full_commits, "normal": commits.normal_commits },
@@ -123,6 +125,14 @@ fn instances(snapshot: &Snapshot) -> BTreeMap<&'static str, usize> {
 fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned())
+}
+
+/// What is reserved, by role.
+fn reserved(accounting: &Accounting) -> BTreeMap<&str, Value> {
+    let reserved = accounting.reserved.iter();
+    reserved
+        .map(|(role, claim)| (role.as_str(), resources(claim)))
+        .collect()
 }
 
 fn resources(claim: &Claim) -> Value {

@@ -396,7 +396,7 @@ fn a_power_cut_repeats_no_run() {
     world.power_cut();
     world.quiesce();
     assert_eq!(conditions(&world, "/job"), [Condition::Failed]);
-    assert_eq!(total(), world.total);
+    assert_eq!(total(), world.total.sum());
 
     let mut world = World::new();
     add(&mut world, &job("/job", 1, "ON_FAILURE"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::{
     id::InstanceId,
     offer::Claim,
+    pools::{Access, Pools},
     ports::PortSet,
     record::InstanceRecord,
     resources::{MIB, Resources},
@@ -29,6 +30,8 @@ struct Shape {
     upgrade: (f64, f64),
     label: u8,
     restart: &'static str,
+    /// The pod's role, and those that it accepts.
+    role: (&'static str, &'static str),
 }
 
 impl Shape {
@@ -56,14 +59,15 @@ impl Shape {
             })
             .collect();
         let constraint = if self.unique {
-            r#","placement":{"constraints":[{"fieldName":"hostname","operator":"UNIQUE"}]}"#
+            r#"{"fieldName":"hostname","operator":"UNIQUE"}"#
         } else {
             ""
         };
         let definition = definition(&format!(
             r#"{{"id":"/p{}","labels":{{"v":"{}"}},"containers":[{}],"networks":[{{"mode":"host"}}],
                 "scaling":{{"kind":"fixed","instances":{}}},"scheduling":{{"upgrade":
-                {{"minimumHealthCapacity":{},"maximumOverCapacity":{}}},"restartPolicy":"{}"{constraint}}}}}"#,
+                {{"minimumHealthCapacity":{},"maximumOverCapacity":{}}},"restartPolicy":"{}",
+                "placement":{{"acceptedResourceRoles":{},"constraints":[{constraint}]}}}},"role":"{}"}}"#,
             self.pod,
             self.label,
             containers.join(","),
@@ -71,6 +75,8 @@ impl Shape {
             self.upgrade.0,
             self.upgrade.1,
             self.restart,
+            self.role.1,
+            self.role.0,
         ));
         if put {
             Request::PutPod { definition, force }
@@ -128,7 +134,7 @@ enum Step {
     Reboot,
     PowerCut,
     /// The daemon starts anew on a host that has more, or less, or other ports.
-    Resize(Claim),
+    Resize(Pools),
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
@@ -150,6 +156,13 @@ fn shapes() -> impl Strategy<Value = Shape> {
             prop::sample::select(vec![0.0, 0.5, 1.0]),
         ),
         prop::sample::select(vec!["ALWAYS", "ALWAYS", "ON_FAILURE", "NEVER"]),
+        prop::sample::select(vec![
+            ("*", "[]"),
+            ("*", "[]"),
+            ("dev", "[]"),
+            ("dev", r#"["*"]"#),
+            ("dev", r#"["dev"]"#),
+        ]),
     )
         .prop_map(
             |(
@@ -158,6 +171,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
                 (checked, unique, label),
                 upgrade,
                 restart,
+                role,
             )| Shape {
                 pod,
                 instances,
@@ -169,12 +183,13 @@ fn shapes() -> impl Strategy<Value = Shape> {
                 upgrade,
                 label,
                 restart,
+                role,
             },
         )
 }
 
 /// What the host may have instead: less than what runs hold, as much, more; ports that overlap with those before, or not.
-fn totals() -> impl Strategy<Value = Claim> {
+fn totals() -> impl Strategy<Value = Pools> {
     let ports = prop::sample::select(vec![
         (31000, 31009),
         (31004, 31013),
@@ -183,13 +198,31 @@ fn totals() -> impl Strategy<Value = Claim> {
     ]);
     let cpus_milli = prop::sample::select(vec![150, 600, 1400, 2500, 4000, 8000]);
     let mem_mib = prop::sample::select(vec![100, 4096, 4096]);
-    (cpus_milli, mem_mib, ports).prop_map(|(cpus_milli, mem_mib, (first, last))| Claim {
-        resources: Resources {
+    let shared = (cpus_milli, mem_mib, ports).prop_map(|(cpus_milli, mem_mib, (first, last))| {
+        let resources = Resources {
             cpus_milli,
             mem_bytes: mem_mib * MIB,
             ..total().resources
+        };
+        let ports = PortSet::range(first, last);
+        Claim { resources, ports }
+    });
+    let reserved = (prop::sample::select(vec![0, 300, 700, 2000]), any::<bool>());
+    let reserved = reserved.prop_map(|(cpus_milli, ports)| Claim {
+        resources: Resources {
+            cpus_milli,
+            mem_bytes: 128 * MIB,
+            ..total().resources
         },
-        ports: PortSet::range(first, last),
+        ports: if ports {
+            PortSet::range(31000, 31002)
+        } else {
+            PortSet::default()
+        },
+    });
+    (shared, prop::option::weighted(0.5, reserved)).prop_map(|(shared, reserved)| {
+        let reserved = reserved.map(|claim| ("dev".to_owned(), claim));
+        Pools::new(shared, reserved.into_iter().collect())
     })
 }
 
@@ -400,13 +433,32 @@ fn would_fit(world: &World, view: &PodView, instance: &InstanceView, without: &[
     let open = world.scheduler.open_runs().into_iter();
     let held: Vec<_> = open
         .filter(|open| !without.contains(&open.run.instance))
-        .map(|open| open.claim)
         .collect();
-    let sum = |of: fn(&Claim) -> u64| held.iter().map(of).sum::<u64>();
-    let (total, definition) = (&world.total, &instance.definition);
+    let (pools, definition) = (&world.total, &instance.definition);
+    let access = Access::of(definition);
+    let total = pools.of(&access);
+    let dev = || Access::Reserved("dev".to_owned());
+    // What the role's runs hold beyond what is reserved for it they hold of everybody's.
+    let free = |of: fn(&Claim) -> u64| {
+        let holds = |shared: bool| {
+            let runs = held
+                .iter()
+                .filter(|one| (one.access == Access::Unreserved) == shared);
+            runs.map(|one| of(&one.claim)).sum::<u64>()
+        };
+        let (own, everybodys) = (of(&pools.of(&dev())), of(&pools.of(&Access::Unreserved)));
+        let beyond = holds(false).saturating_sub(own);
+        let everybodys = everybodys.saturating_sub(holds(true) + beyond);
+        let own = own.saturating_sub(holds(false));
+        match access {
+            Access::Unreserved => everybodys,
+            Access::Reserved(_) => own,
+            Access::Both(_) => own + everybodys,
+        }
+    };
     let needed = definition.instance_resources().unwrap();
     let endpoints = || definition.containers.iter().flat_map(|one| &one.endpoints);
-    let is_free = |port: u16| !held.iter().any(|claim| claim.ports.contains(port));
+    let is_free = |port: u16| !held.iter().any(|one| one.claim.ports.contains(port));
     let free_ports = total.ports.iter().filter(|port| is_free(*port)).count();
     let port_fits = |port: u16| port == 0 || (total.ports.contains(port) && is_free(port));
     let placed = view
@@ -414,8 +466,8 @@ fn would_fit(world: &World, view: &PodView, instance: &InstanceView, without: &[
         .iter()
         .any(|other| other.record.run_open && !without.contains(&other.record.id.uuid));
     let unique = !definition.scheduling.placement.constraints.is_empty();
-    sum(|claim| claim.resources.cpus_milli) + needed.cpus_milli <= total.resources.cpus_milli
-        && sum(|claim| claim.resources.mem_bytes) + needed.mem_bytes <= total.resources.mem_bytes
+    needed.cpus_milli <= free(|claim| claim.resources.cpus_milli)
+        && needed.mem_bytes <= free(|claim| claim.resources.mem_bytes)
         && endpoints().count() <= free_ports
         && endpoints().all(|endpoint| port_fits(endpoint.host_port.unwrap_or(0)))
         && !(unique && placed)

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use model::{
+    offer::Claim,
+    pools::Pools,
+    ports::PortSet,
+    resources::{MIB, Resources},
     state::{PodStatusKind, Reason},
     update::{RunOutcome, RunOver},
 };
@@ -10,7 +14,7 @@ use scheduler::{Effect, Event, Request, WaitReason, status};
 
 use crate::{
     pods::{add, incarnations, one, shown, two},
-    world::{World, definition, id},
+    world::{World, definition, id, total},
 };
 
 #[test]
@@ -174,4 +178,55 @@ fn a_launch_that_nothing_is_heard_of_is_killed_and_tried_again() {
             .map(|told| told.split("; ").last().unwrap()),
         Some("last run: a: launch was not confirmed within 300 s")
     );
+}
+
+#[test]
+fn what_is_reserved_for_another_role_is_not_there() {
+    let dev = Claim {
+        resources: Resources {
+            cpus_milli: 1000,
+            mem_bytes: 64 * MIB,
+            ..total().resources
+        },
+        ports: PortSet::range(80, 80),
+    };
+    let reserved = [("dev".to_owned(), dev)].into();
+    let mut world = World::of(Pools::new(total(), reserved));
+    let pod = |id: &str, cpus: &str, role: &str, accepted: &str| {
+        let mut pod = definition(&one(id, 1, cpus, ""));
+        pod.role = Some(role.to_owned());
+        pod.scheduling.placement.accepted_resource_roles = serde_json::from_str(accepted).unwrap();
+        pod
+    };
+    let cases = [
+        (
+            pod("/too-big", "4.5", "*", "[]"),
+            Some("needs 4.6 cpus, the agent has 4 in all: it can never fit"),
+        ),
+        (pod("/dev/big", "4.5", "dev", "[]"), None),
+        (
+            pod("/ci", "0.1", "ci", r#"["ci"]"#),
+            Some(
+                "accepts nothing but what is reserved for role ci, and nothing is: it can never fit",
+            ),
+        ),
+        (
+            pod("/dev/own", "0.5", "dev", r#"["dev"]"#),
+            Some("needs 0.6 cpus, 0 of 1 free"),
+        ),
+    ];
+    for (definition, message) in cases {
+        let (id, force) = (definition.id.clone(), false);
+        world
+            .request(Request::AddPod { definition, force })
+            .unwrap();
+        assert_eq!(shown(&world, id.as_str()).message.as_deref(), message);
+    }
+    world.play();
+    let reason = &world.reasons("/ci")[0];
+    assert_eq!(reason.reject_reason(), Some("UnfulfilledRole"));
+    let (pod, force) = (id("/dev/big"), false);
+    world.request(Request::RemovePod { pod, force }).unwrap();
+    world.play();
+    assert_eq!(shown(&world, "/dev/own").status, PodStatusKind::Stable);
 }

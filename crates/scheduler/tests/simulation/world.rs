@@ -7,6 +7,7 @@ use model::{
     id::{PodId, RunId},
     offer::{AgentInfo, Claim},
     pod::PodDefinition,
+    pools::Pools,
     ports::PortSet,
     record::Record,
     resources::{MIB, ResourceKind, Resources},
@@ -53,7 +54,7 @@ pub(crate) struct World {
     pub(crate) runtime: Runtime,
     pub(crate) now: Timestamp,
     /// What the agent has.
-    pub(crate) total: Claim,
+    pub(crate) total: Pools,
     /// What the next turn ends with, if with a crash.
     pub(crate) crash: Option<Crash>,
     /// Everything that came out, for comparing two lives.
@@ -82,7 +83,7 @@ pub(crate) fn total() -> Claim {
     }
 }
 
-pub(crate) fn config(total: Claim) -> Config {
+pub(crate) fn config(total: impl Into<Pools>) -> Config {
     let agent = AgentInfo {
         id: "agent".to_owned(),
         hostname: "node1".to_owned(),
@@ -101,7 +102,8 @@ impl World {
     }
 
     /// A host that has this.
-    pub(crate) fn of(total: Claim) -> Self {
+    pub(crate) fn of(total: impl Into<Pools>) -> Self {
+        let total = total.into();
         let config = config(total.clone());
         let mut world = Self {
             scheduler: Scheduler::restore(config, Store::default().saved()).unwrap(),
@@ -178,7 +180,8 @@ impl World {
                 break;
             };
             check_offer(&offer.claim, &before);
-            let answer = self.scheduler.consider(&offer, &self.total, &mut turn);
+            let total = self.agent.pools().clone();
+            let answer = self.scheduler.consider(&offer, &total, &mut turn);
             release(&mut self.agent, &answer.effects);
             effects.extend(answer.effects);
             if answer.launches.is_empty() {
@@ -264,7 +267,7 @@ impl World {
 
     /// The daemon comes back on a host that has something else. That ends nothing: runs of pods that nobody changes
     /// go on, whether there is room for them or not.
-    pub(crate) fn resize(&mut self, total: Claim) {
+    pub(crate) fn resize(&mut self, total: impl Into<Pools>) {
         self.crash = None;
         let settled = |world: &Self| -> Vec<RunId> {
             let idle = |view: &PodView| view.deployment.is_none() && !view.record.removing;
@@ -279,7 +282,7 @@ impl World {
                 .collect()
         };
         let (before, seen) = (settled(self), self.trace.len());
-        self.total = total;
+        self.total = total.into();
         self.restart();
         let (after, effects) = (settled(self), &self.trace[seen..]);
         for run in before {
@@ -456,15 +459,19 @@ impl World {
             .map(|open| (open.run, open.claim))
             .collect();
         assert_eq!(held, open);
-        check_books(&self.agent.accounting(), &self.total);
+        check_books(&self.agent.accounting(), &self.total.sum());
         for (run, _) in open {
             assert_eq!(self.scheduler.task_group(run).unwrap().run, run);
         }
     }
 }
 
-/// Only what nobody holds is offered; of a kind of which runs hold too much, nothing.
+/// Only what nobody holds is offered; of a kind of which runs hold too much, nothing, unless it is reserved.
 fn check_offer(offered: &Claim, books: &Accounting) {
+    assert_eq!(*offered, books.free);
+    if !books.reserved.is_empty() {
+        return;
+    }
     for kind in ResourceKind::ALL {
         let of = |claim: &Claim| claim.resources.get(kind);
         assert_eq!(
