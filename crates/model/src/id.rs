@@ -3,6 +3,11 @@
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::json;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 use uuid::Uuid;
 
 /// A pod's absolute path, such as `/shop/web`.
@@ -134,6 +139,24 @@ impl<'de> Deserialize<'de> for PodId {
     }
 }
 
+/// What [`PodId::parse`] takes, in the regular expressions of JSON Schema.
+const POD_ID_PATTERN: &str = concat!(
+    r"^(?!(.*/)?(restart|tasks|versions|\.|\.\.)/?$)",
+    r"(/(\.|\.\.|([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?))+/?$",
+);
+
+impl PartialSchema for PodId {
+    fn schema() -> RefOr<Schema> {
+        let schema = json!({
+            "description": "A pod's absolute path, such as `/shop/web`.",
+            "type": "string", "pattern": POD_ID_PATTERN, "examples": ["/shop/web"],
+        });
+        serde_json::from_value(schema).expect("a constant, tried by every test of schemas")
+    }
+}
+
+impl ToSchema for PodId {}
+
 /// An instance of a pod: `<safe path>.instance-<uuid>`, kept across relaunches (Marathon 1.8 and later).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId {
@@ -258,7 +281,9 @@ impl fmt::Display for OfferId {
 }
 
 /// A deployment, as the header `Marathon-Deployment-Id` gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 pub struct DeploymentId(pub Uuid);
 

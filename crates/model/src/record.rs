@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     id::{DeploymentId, InstanceId, PodId, RunId},
@@ -102,7 +103,7 @@ pub struct TaskRecord {
 }
 
 /// What one action of a deployment does (marathon: `DeploymentAction`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum ActionKind {
     /// Makes the pod known, without instances.
     StartPod,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     id::{DeploymentId, PodId},
@@ -17,13 +18,14 @@ use crate::{
 };
 
 /// A pod and how it does: the answer of `/v2/pods/{id}::status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatus {
     /// The pod.
     pub id: PodId,
     /// The current definition, also while an update is rolling.
     #[serde(with = "shared")]
+    #[schema(value_type = PodDefinition)]
     pub spec: Arc<PodDefinition>,
     /// Status.
     pub status: PodStatusKind,
@@ -31,6 +33,7 @@ pub struct PodStatus {
     pub status_since: Timestamp,
     /// Why instances wait, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub message: Option<String>,
     /// The instances that were launched at least once.
     pub instances: Vec<PodInstanceStatus>,
@@ -43,7 +46,7 @@ pub struct PodStatus {
 }
 
 /// An instance and how it does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodInstanceStatus {
     /// The instance's id.
@@ -54,14 +57,17 @@ pub struct PodInstanceStatus {
     pub status_since: Timestamp,
     /// What there is to say, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub message: Option<String>,
     /// Always empty, as in Marathon.
     pub conditions: Vec<StatusCondition>,
     /// Host name of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub agent_hostname: Option<String>,
     /// Id of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub agent_id: Option<String>,
     /// Role.
     pub role: String,
@@ -82,7 +88,7 @@ pub struct PodInstanceStatus {
 }
 
 /// A container and how it does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerStatus {
     /// The container's name.
@@ -93,6 +99,7 @@ pub struct ContainerStatus {
     pub status_since: Timestamp,
     /// The task's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub container_id: Option<String>,
     /// Its health, if it has a health check and was started.
     pub conditions: Vec<StatusCondition>,
@@ -100,12 +107,15 @@ pub struct ContainerStatus {
     pub endpoints: Vec<EndpointStatus>,
     /// What it holds while it is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub resources: Option<ResourceStatus>,
     /// What there is to say, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub message: Option<String>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub termination: Option<ContainerTermination>,
     /// As `statusSince`.
     pub last_updated: Timestamp,
@@ -114,19 +124,21 @@ pub struct ContainerStatus {
 }
 
 /// How a container ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerTermination {
     /// Exit status as a shell tells it: a signal counts 128 and its number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub exit_code: Option<i32>,
     /// For a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub message: Option<String>,
 }
 
 /// A condition, such as `healthy`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusCondition {
     /// Its name.
@@ -135,6 +147,7 @@ pub struct StatusCondition {
     pub value: String,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// When the value changed last.
     pub last_changed: Timestamp,
@@ -143,32 +156,35 @@ pub struct StatusCondition {
 }
 
 /// An endpoint of an active container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointStatus {
     /// The endpoint's name.
     pub name: String,
     /// Its port on the host, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub allocated_host_port: Option<u16>,
     /// Health, if the container's health check probes this endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub healthy: Option<bool>,
 }
 
 /// A network of an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkStatus {
     /// The network's name; none for the host's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub name: Option<String>,
     /// The instance's addresses.
     pub addresses: Vec<String>,
 }
 
 /// A persistent volume of an instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalVolumeStatus {
     /// The pod.
@@ -182,7 +198,7 @@ pub struct LocalVolumeStatus {
 }
 
 /// Amounts as decimal numbers: cpus, MiB of memory and disk, gpus.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceStatus {
     /// Cpus.
     pub cpus: f64,
@@ -206,7 +222,7 @@ impl From<Resources> for ResourceStatus {
 }
 
 /// A run that ended other than by request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TerminationHistory {
     /// The instance's id.
@@ -218,28 +234,31 @@ pub struct TerminationHistory {
     pub terminated_at: Timestamp,
     /// The first failure, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub message: Option<String>,
     /// The containers.
     pub containers: Vec<ContainerTerminationHistory>,
 }
 
 /// A container in a [`TerminationHistory`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerTerminationHistory {
     /// The task's id.
     pub container_id: String,
     /// Its last state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub last_known_state: Option<TaskState>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub termination: Option<ContainerTermination>,
 }
 
 /// An instance as the answer of `DELETE /v2/pods/{id}::instances` has it
 /// (marathon: `PodsResourceTest.scala`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Instance {
     /// The instance's id.
@@ -248,6 +267,7 @@ pub struct Instance {
     pub state: InstanceState,
     /// Where it runs, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub agent_info: Option<InstanceAgent>,
     /// The version of its definition.
     pub run_spec_version: Timestamp,
@@ -256,7 +276,7 @@ pub struct Instance {
 }
 
 /// State of an [`Instance`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceState {
     /// Condition.
@@ -265,29 +285,32 @@ pub struct InstanceState {
     pub since: Timestamp,
     /// Since when all its containers run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub active_since: Option<Timestamp>,
     /// Health, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub healthy: Option<bool>,
     /// What is wanted.
     pub goal: Goal,
 }
 
 /// Where an [`Instance`] runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceAgent {
     /// Host name.
     pub host: String,
     /// The agent's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub agent_id: Option<String>,
     /// Always empty.
     pub attributes: Vec<String>,
 }
 
 /// A deployment in progress: an element of `/v2/deployments`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Deployment {
     /// The deployment's id.
@@ -359,14 +382,14 @@ pub enum MoveKind {
 }
 
 /// A step of a [`Deployment`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeploymentStep {
     /// Its actions.
     pub actions: Vec<DeploymentAction>,
 }
 
 /// An action of a [`DeploymentStep`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeploymentAction {
     /// What is done.
     pub action: ActionKind,
@@ -375,7 +398,7 @@ pub struct DeploymentAction {
 }
 
 /// An action at work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentAction {
     /// What is done.
@@ -387,14 +410,14 @@ pub struct CurrentAction {
 }
 
 /// The launch queue: the answer of `/v2/queue`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Queue {
     /// The pods with waiting instances.
     pub queue: Vec<QueueItem>,
 }
 
 /// A pod with waiting instances.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueItem {
     /// How many wait.
@@ -409,14 +432,16 @@ pub struct QueueItem {
     pub processed_offers_summary: ProcessedOffersSummary,
     /// The offers that did not serve, if they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub last_unused_offers: Option<Vec<UnusedOffer>>,
     /// The definition to be launched.
     #[serde(with = "shared")]
+    #[schema(value_type = PodDefinition)]
     pub pod: Arc<PodDefinition>,
 }
 
 /// The back-off of a [`QueueItem`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueDelay {
     /// Whole seconds until a launch is allowed, rounded up.
@@ -426,7 +451,7 @@ pub struct QueueDelay {
 }
 
 /// An offer that did not serve a [`QueueItem`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UnusedOffer {
     /// The offer.
     pub offer: UnusedOfferOffer,
@@ -437,7 +462,7 @@ pub struct UnusedOffer {
 }
 
 /// The offer of an [`UnusedOffer`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnusedOfferOffer {
     /// Its id.
@@ -453,7 +478,7 @@ pub struct UnusedOfferOffer {
 }
 
 /// A resource in an [`UnusedOfferOffer`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OfferResource {
     /// `cpus`, `mem`, `disk` or `ports`.
     pub name: String,
@@ -461,14 +486,16 @@ pub struct OfferResource {
     pub role: String,
     /// An amount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub scalar: Option<f64>,
     /// Ranges of ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub ranges: Option<Vec<OfferRange>>,
 }
 
 /// A range, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OfferRange {
     /// The first.
     pub begin: u16,
@@ -477,7 +504,7 @@ pub struct OfferRange {
 }
 
 /// What became of offers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessedOffersSummary {
     /// How many offers were looked at.
@@ -486,9 +513,11 @@ pub struct ProcessedOffersSummary {
     pub unused_offers_count: u32,
     /// When one last did not serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub last_unused_offer_at: Option<Timestamp>,
     /// When one last served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub last_used_offer_at: Option<Timestamp>,
     /// Counts of the last offers, by reason, in the order in which reasons are looked at.
     pub reject_summary_last_offers: Vec<RejectCount>,
@@ -497,7 +526,7 @@ pub struct ProcessedOffersSummary {
 }
 
 /// How many offers one reason declined.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RejectCount {
     /// The reason's name.
     pub reason: String,

@@ -6,18 +6,25 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Constraint, Container, LinuxInfo, Scaling, Scheduling, number};
+use super::{
+    Constraint, Container, LinuxInfo, Scaling, Scheduling, number,
+    schema::{
+        ExecutorAmounts, FilledText, NetworkName, VariableName, VolumeMembers, optional_word,
+    },
+};
 use crate::{id::PodId, resources::Resources, time::Timestamp};
 
 /// A pod: containers launched together, sharing a network namespace and volumes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodDefinition {
     /// Absolute path.
     pub id: PodId,
     /// Free.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(nullable)]
     pub labels: BTreeMap<String, String>,
     /// Stamped by the server at every accepted change; what a client sends is discarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,40 +34,50 @@ pub struct PodDefinition {
     pub user: Option<String>,
     /// Environment of all containers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(nullable, value_type = BTreeMap<VariableName, EnvironmentValue>)]
     pub environment: BTreeMap<String, EnvironmentValue>,
     /// At least one.
+    #[schema(min_items = 1)]
     pub containers: Vec<Container>,
     /// Secrets by the name that the definition uses.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(nullable)]
     pub secrets: BTreeMap<String, SecretSource>,
     /// Volumes that containers mount.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(nullable, value_type = Vec<VolumeMembers>)]
     pub volumes: Vec<Volume>,
     /// Networks; none behaves as host mode for the processes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(nullable)]
     pub networks: Vec<Network>,
     /// How many instances.
     #[serde(default)]
+    #[schema(nullable)]
     pub scaling: Scaling,
     /// How instances are launched and replaced.
     #[serde(default)]
+    #[schema(nullable)]
     pub scheduling: Scheduling,
     /// What the executor needs beside the containers.
     #[serde(default)]
+    #[schema(nullable, value_type = ExecutorAmounts)]
     pub executor_resources: ExecutorResources,
     /// Role; the server's where none was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<FilledText>)]
     pub role: Option<String>,
     /// Pod-level Linux settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub linux_info: Option<LinuxInfo>,
     /// Whether all containers share one cgroup; `false` is left out of JSON.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(nullable, default = false)]
     pub legacy_shared_cgroups: bool,
 }
 
 /// A value in an environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum EnvironmentValue {
     /// As is.
@@ -68,14 +85,16 @@ pub enum EnvironmentValue {
     /// The value of a declared secret.
     Secret {
         /// A key of the pod's `secrets`.
+        #[schema(value_type = FilledText)]
         secret: String,
     },
 }
 
 /// Where a secret's value comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretSource {
     /// Path in the secret store.
+    #[schema(value_type = FilledText)]
     pub source: String,
 }
 
@@ -113,27 +132,30 @@ pub enum VolumeSource {
 }
 
 /// A persistent volume's properties.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PersistentVolume {
     /// `root`, `path` or `mount`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = optional_word::<PersistentVolumeKind>)]
     pub kind: Option<PersistentVolumeKind>,
     /// MiB.
     pub size: u64,
     /// MiB, only for `mount`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
     pub max_size: Option<u64>,
     /// Profile of the disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_name: Option<String>,
     /// Constraints, only for `path`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(nullable)]
     pub constraints: Vec<Constraint>,
 }
 
 /// Kinds of persistent volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PersistentVolumeKind {
     /// On the agent's work directory.
@@ -145,21 +167,26 @@ pub enum PersistentVolumeKind {
 }
 
 /// A network of the pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Network {
     /// Mode.
     #[serde(default)]
+    #[schema(schema_with = optional_word::<NetworkMode>)]
     pub mode: NetworkMode,
     /// Name, in container mode only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<NetworkName>)]
     pub name: Option<String>,
     /// Free.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(nullable)]
     pub labels: BTreeMap<String, String>,
 }
 
 /// Network modes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 pub enum NetworkMode {
     /// A named network, an address per instance.
     #[default]

@@ -115,6 +115,8 @@ fn decode(text: &[u8]) -> Result<Decoded, ReadError> {
 
 fn pod(place: &Place<'_>) -> Option<PodDefinition> {
     place.object(|members| {
+        // Where editors find the schema; it says nothing of the pod.
+        members.optional("$schema", any_text);
         let id = members.required("id", pod_id);
         let labels = members.dictionary("labels", text::is_any_key, any_text);
         let version = members.optional("version", version);
