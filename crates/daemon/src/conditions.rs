@@ -13,11 +13,12 @@ use std::{
 use model::time::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
+use utoipa::ToSchema;
 
 macro_rules! kinds {
     ($($(#[$meta:meta])* $variant:ident = $text:literal),+ $(,)?) => {
         /// What can be wrong. A kind is there at most once at a time; its text tells the particulars.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
         pub enum Kind {
             $($(#[$meta])* #[serde(rename = $text)] $variant,)+
         }
@@ -68,7 +69,7 @@ impl fmt::Display for Kind {
 }
 
 /// Something that is wrong right now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Degraded {
     /// What.
     pub kind: Kind,

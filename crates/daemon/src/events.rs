@@ -9,33 +9,44 @@ use std::sync::Arc;
 
 use model::{offer::AgentInfo, time::Timestamp};
 use scheduler::Announcement;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+pub(crate) use self::document::{EventDocument, PodRequest, StreamReader};
 
 /// Events that may wait for one reader (marathon: `--event_stream_max_outstanding_messages`).
 pub(crate) const OUTSTANDING: usize = 1024;
+
+/// What a frame of the stream holds.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(crate) struct Frame {
+    /// What happened.
+    #[serde(flatten)]
+    event: EventDocument,
+    /// When it was told.
+    timestamp: Timestamp,
+}
 
 /// One event, as it goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     /// Its type, as `eventType` and as the frame's name.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: String,
     /// The whole document, in JSON.
     pub(crate) data: String,
 }
 
 impl Event {
-    fn new(kind: &'static str, now: Timestamp, members: Value) -> Self {
-        let mut document = Map::new();
-        if let Value::Object(members) = members {
-            document.extend(members);
-        }
-        document.insert("eventType".to_owned(), kind.into());
-        document.insert("timestamp".to_owned(), now.to_string().into());
+    fn new(event: EventDocument, timestamp: Timestamp) -> Self {
+        let document = json!(Frame { event, timestamp });
+        let kind = document.get("eventType").and_then(Value::as_str);
         Self {
-            kind,
-            data: Value::Object(document).to_string(),
+            kind: kind.unwrap_or_default().to_owned(),
+            data: document.to_string(),
         }
     }
 
@@ -68,22 +79,22 @@ impl EventBus {
     pub(crate) fn announce(&self, announcement: &Announcement, now: Timestamp) {
         // Documents are made for readers only.
         if self.sender.receiver_count() > 0 {
-            for (kind, members) in document::of(announcement, &self.agent) {
-                self.send(kind, now, members);
+            for event in document::of(announcement, &self.agent) {
+                self.send(event, now);
             }
         }
     }
 
     /// Tells an event that is known elsewhere.
-    pub(crate) fn tell(&self, kind: &'static str, now: Timestamp, members: Value) {
+    pub(crate) fn tell(&self, event: EventDocument, now: Timestamp) {
         if self.sender.receiver_count() > 0 {
-            self.send(kind, now, members);
+            self.send(event, now);
         }
     }
 
-    fn send(&self, kind: &'static str, now: Timestamp, members: Value) {
+    fn send(&self, event: EventDocument, now: Timestamp) {
         // Without readers there is nobody to tell.
-        let _ = self.sender.send(Arc::new(Event::new(kind, now, members)));
+        let _ = self.sender.send(Arc::new(Event::new(event, now)));
     }
 
     /// All events from now on.
@@ -127,9 +138,12 @@ impl Subscription {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use super::{document::Terminated, *};
 
-    use super::*;
+    fn gone(pod: &str) -> EventDocument {
+        let app_id = pod.parse().unwrap();
+        EventDocument::AppTerminatedEvent(Terminated { app_id })
+    }
 
     fn bus() -> (EventBus, CancellationToken) {
         let stopping = CancellationToken::new();
@@ -145,13 +159,13 @@ mod tests {
     async fn readers_hear_what_comes_after_they_attached() {
         let (bus, stopping) = bus();
         let now = Timestamp::from_millis(0);
-        bus.tell("app_terminated_event", now, json!({"appId": "/early"}));
+        bus.tell(gone("/early"), now);
         let mut reader = bus.subscribe();
-        bus.tell("app_terminated_event", now, json!({"appId": "/late"}));
+        bus.tell(gone("/late"), now);
         let event = reader.next().await.unwrap();
         assert_eq!(
             event.data,
-            r#"{"appId":"/late","eventType":"app_terminated_event","timestamp":"1970-01-01T00:00:00.000Z"}"#
+            r#"{"eventType":"app_terminated_event","appId":"/late","timestamp":"1970-01-01T00:00:00.000Z"}"#
         );
         stopping.cancel();
         assert_eq!(reader.next().await.unwrap_err(), Over::Stopping);
@@ -163,7 +177,7 @@ mod tests {
         let (mut slow, mut quick) = (bus.subscribe(), bus.subscribe());
         for _ in 0..OUTSTANDING + 3 {
             let now = Timestamp::from_millis(0);
-            bus.tell("app_terminated_event", now, json!({}));
+            bus.tell(gone("/x"), now);
             quick.next().await.unwrap();
         }
         assert_eq!(slow.next().await.unwrap_err(), Over::TooSlow(3));

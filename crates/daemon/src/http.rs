@@ -17,6 +17,7 @@ mod logs;
 mod mesos;
 mod metrics;
 mod neighbours;
+pub mod openapi;
 mod path;
 mod pods;
 mod query;
@@ -30,11 +31,12 @@ use axum::{
     http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{any, delete, get, post},
+    routing::{MethodRouter, any, delete, get},
 };
 use model::{offer::AgentInfo, pod::Settings};
 use runtime::{containerizer::Containerizer, layout::Layout};
 use store::Store;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{access::Access, error::ApiError};
 use crate::{
@@ -82,51 +84,83 @@ pub(crate) type Shared = axum::extract::State<Arc<Api>>;
 
 /// Every path, for both listeners, under `/` and under `/service/marathon/`.
 pub fn router(api: Arc<Api>, access: Arc<Access>) -> Router {
-    // These wait for something, or take as long as an image is large; they end by themselves.
-    let patient = Router::new()
-        .route(
-            "/v2/deployments/{id}",
-            get(deployments::wait).delete(deployments::end),
-        )
-        .route("/v2/images", get(images::list).post(images::import))
-        .route("/v2/events", get(events::stream));
     let (url, counted) = (api.url.clone(), Arc::clone(&api.metrics));
-    let paths = Router::new()
-        .route("/v2/pods", any(pods::dispatch))
-        .route("/v2/pods/", any(pods::dispatch))
-        .route("/v2/pods::status", any(pods::dispatch))
-        .route("/v2/pods/{*rest}", any(pods::dispatch))
-        .route("/v2/deployments", get(deployments::list))
-        .route("/v2/groups", any(groups::dispatch))
-        .route("/v2/groups/", any(groups::dispatch))
-        .route("/v2/groups/{*id}", any(groups::dispatch))
-        .route("/v2/queue", get(queue::list))
-        .route("/v2/queue/{*rest}", delete(queue::reset_delay))
-        .route(
-            "/v2/apps",
-            get(neighbours::apps)
-                .post(neighbours::no_apps)
-                .put(neighbours::no_apps),
-        )
-        .route("/v2/apps/", get(neighbours::apps))
-        .route("/v2/apps/{*id}", any(neighbours::app))
-        .route("/v2/tasks", get(neighbours::tasks))
-        .route("/v2/tasks/delete", post(neighbours::delete_tasks))
-        .route("/v2/plugins", get(neighbours::plugins))
-        .route("/v2/info", get(info::info))
-        .route("/v2/leader", get(info::leader).delete(neighbours::abdicate))
-        .route("/metrics", get(metrics::metrics))
-        .route("/ping", get(info::ping))
+    let paths = Router::from(paths())
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(Arc::clone(&api));
+    let cluster = Router::from(cluster())
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(api);
+    guard(below_both(paths).merge(cluster), &url, counted, access)
+}
+
+/// Marathon's paths and our own. What is documented where the handler is gets its path and methods from there; what
+/// takes its path apart by itself is documented in [`openapi`].
+fn paths() -> OpenApiRouter<Arc<Api>> {
+    // These wait for something, or take as long as an image is large; they end by themselves.
+    let patient = OpenApiRouter::new()
+        .routes(routes!(deployments::wait, deployments::end))
+        .routes(routes!(images::list, images::import))
+        .routes(routes!(events::stream));
+    with_ids()
+        .into_iter()
+        .fold(OpenApiRouter::new(), |router, (path, handlers, _)| {
+            router.route(path, handlers)
+        })
+        .routes(routes!(deployments::list))
+        .routes(routes!(
+            groups::root,
+            groups::remove_root,
+            groups::change_root
+        ))
+        .routes(routes!(queue::list))
+        .routes(routes!(neighbours::apps, neighbours::no_apps))
+        .routes(routes!(neighbours::tasks))
+        .routes(routes!(neighbours::delete_tasks))
+        .routes(routes!(neighbours::plugins))
+        .routes(routes!(info::info))
+        .routes(routes!(info::leader, neighbours::abdicate))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(openapi::openapi_at_root))
+        .routes(routes!(openapi::pod_schema))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(info::ping))
         .route_layer(middleware::from_fn_with_state(
             limits::ANSWER_WITHIN,
             limits::duration,
         ))
         .merge(patient)
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
-        .with_state(Arc::clone(&api));
-    let paths = below_both(paths).merge(cluster().with_state(api));
-    guard(paths, &url, counted, access)
+}
+
+/// Paths with ids inside, whose slashes need not be encoded; other ways to write a path; and as what each is documented.
+fn with_ids() -> Vec<(&'static str, MethodRouter<Arc<Api>>, &'static str)> {
+    let group = || {
+        get(groups::group)
+            .delete(groups::remove_group)
+            .post(groups::change_group)
+            .put(groups::change_group)
+    };
+    let app = get(neighbours::app)
+        .post(neighbours::app)
+        .put(neighbours::app)
+        .patch(neighbours::app)
+        .delete(neighbours::app);
+    vec![
+        ("/v2/pods", any(pods::dispatch), "/v2/pods"),
+        ("/v2/pods/", any(pods::dispatch), "/v2/pods"),
+        ("/v2/pods::status", any(pods::dispatch), "/v2/pods/::status"),
+        ("/v2/pods/{*rest}", any(pods::dispatch), "/v2/pods/{id}"),
+        ("/v2/groups/", group(), "/v2/groups"),
+        ("/v2/groups/{*id}", group(), "/v2/groups/{id}"),
+        (
+            "/v2/queue/{*rest}",
+            delete(queue::reset_delay),
+            "/v2/queue/{id}/delay",
+        ),
+        ("/v2/apps/", get(neighbours::apps), "/v2/apps"),
+        ("/v2/apps/{*id}", app, "/v2/apps/{id}"),
+    ]
 }
 
 /// The paths under `/` and under `/service/marathon/`.
@@ -149,23 +183,20 @@ fn guard(paths: Router, url: &str, counted: Arc<Metrics>, access: Arc<Access>) -
 }
 
 /// The paths that DC/OS has beside Marathon's.
-fn cluster() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/mesos/master/state", get(mesos::state))
-        .route("/mesos/master/state.json", get(mesos::state))
-        .route("/mesos/state", get(mesos::state))
-        .route("/mesos/master/state-summary", get(mesos::summary))
-        .route("/mesos/state-summary", get(mesos::summary))
-        .route("/mesos/slaves", get(mesos::agents))
-        .route("/mesos/master/slaves", get(mesos::agents))
-        .route("/mesos_dns/v1/hosts/{name}", get(mesos::hosts))
-        .route("/dcos-metadata/dcos-version.json", get(mesos::dcos_version))
-        .route(
-            "/dcos-metadata/bootstrap-config.json",
-            get(mesos::bootstrap_config),
-        )
-        .route("/system/health/v1", get(mesos::health))
-        .route("/metadata", get(mesos::metadata))
+fn cluster() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(mesos::state))
+        .routes(routes!(mesos::state_json))
+        .routes(routes!(mesos::state_at_root))
+        .routes(routes!(mesos::summary))
+        .routes(routes!(mesos::summary_at_root))
+        .routes(routes!(mesos::agents_at_root))
+        .routes(routes!(mesos::agents))
+        .routes(routes!(mesos::hosts))
+        .routes(routes!(mesos::dcos_version))
+        .routes(routes!(mesos::bootstrap_config))
+        .routes(routes!(mesos::health))
+        .routes(routes!(mesos::metadata))
         .route_layer(middleware::from_fn_with_state(
             limits::ANSWER_WITHIN,
             limits::duration,
@@ -181,6 +212,7 @@ async fn unknown(request: Request) -> ApiError {
 async fn wrong_method(request: Request) -> ApiError {
     ApiError::MethodNotAllowed {
         method: request.method().to_string(),
+        allowed: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     id::{OfferId, RunId},
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// This host as the scheduler sees it (mesos: `SlaveInfo`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AgentInfo {
     /// The agent's id, kept in the store across restarts.
     pub id: String,

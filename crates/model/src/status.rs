@@ -332,7 +332,7 @@ pub struct Deployment {
 }
 
 /// What a definition would do: the answer of `/v2/pods/::plan`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodPlan {
     /// The pod.
@@ -343,6 +343,7 @@ pub struct PodPlan {
     pub definition: PodDefinition,
     /// The one whose place it would take; none for a new pod.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub present: Option<PodDefinition>,
     /// The deployment's steps.
     pub steps: Vec<DeploymentStep>,
@@ -352,27 +353,31 @@ pub struct PodPlan {
     pub fits: bool,
     /// What its instances would wait for, where it does not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub message: Option<String>,
     /// The deployment that works on the pod: it would need force.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub locked_by: Option<DeploymentId>,
 }
 
 /// A move of a [`PodPlan`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlannedMove {
     /// What happens.
     pub kind: MoveKind,
     /// To which instance; none for one that does not exist yet.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub instance: Option<String>,
     /// What makes it necessary before its successor runs.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub message: Option<String>,
 }
 
 /// What happens in a [`PlannedMove`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MoveKind {
     /// An instance is launched.

@@ -9,7 +9,7 @@ use crate::{
     client::{Client, ClientError},
     completions, daemon_verb, debug, delay, deployment, doctor,
     error::CliError,
-    events, group, image, info, keeper, pod, task,
+    events, group, image, info, keeper, openapi, pod, schema, task,
     tls::Trust,
     token, validate, version,
 };
@@ -122,6 +122,10 @@ pub(crate) enum Verb {
     Token(token::TokenVerb),
     /// Stop all pods and remove what monopod left on this host.
     Cleanup(cleanup::CleanupArgs),
+    /// Print the API as an OpenAPI document.
+    Openapi,
+    /// Print the JSON Schema of pod definitions, for editors.
+    Schema,
     /// Print completions for a shell.
     Completions(completions::CompletionsArgs),
     /// Print the version.
@@ -141,6 +145,8 @@ impl Cli {
             Verb::Keeper(args) => keeper::run(&args, connection),
             Verb::Validate(args) => validate::run(&args),
             Verb::Completions(args) => completions::run(&args),
+            Verb::Openapi => openapi::run(),
+            Verb::Schema => schema::run(),
             Verb::Version => version::run(),
             Verb::Pod(verb) => block_on(verb.run(&connection.client()?)),
             Verb::Deployment(verb) => block_on(verb.run(&connection.client()?)),
@@ -224,6 +230,8 @@ mod tests {
             "cleanup --state --yes",
             "keeper --config /x reload",
             "keeper stop --within 5",
+            "openapi",
+            "schema",
         ];
         for line in lines {
             let words = std::iter::once("monopod").chain(line.split(' '));

@@ -1,17 +1,29 @@
 //! Bodies and queries that are read the same way by several paths.
 
-use axum::http::{HeaderMap, header};
-use model::pod::{self, PodDefinition, ReadError, Settings, Violations};
-use serde::Deserialize;
+use axum::{
+    Json,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use model::{
+    id::DeploymentId,
+    pod::{self, PodDefinition, ReadError, Settings, Violations},
+    time::Timestamp,
+};
+use scheduler::Accepted;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
 
-/// `?force=` and `?wipe=`.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+/// `?force=`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
-pub(super) struct Flags {
+#[into_params(parameter_in = Query)]
+pub(super) struct Force {
+    /// Whether deployments in the way are cancelled.
+    #[param(required = false, default = false)]
     pub(super) force: bool,
-    pub(super) wipe: bool,
 }
 
 /// Refuses bodies that do not say that they are JSON.
@@ -60,4 +72,32 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(
     serde_json::from_slice(body).map_err(|error| ApiError::Body {
         problem: error.to_string(),
     })
+}
+
+/// What a deployment is known by that a request began.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeploymentResult {
+    /// When it was accepted.
+    version: Option<Timestamp>,
+    /// Its id; empty where there was nothing to do.
+    pub(super) deployment_id: String,
+}
+
+impl From<&Accepted> for DeploymentResult {
+    fn from(accepted: &Accepted) -> Self {
+        let id = accepted.deployment.map(|DeploymentId(id)| id.to_string());
+        Self {
+            version: accepted.version,
+            deployment_id: id.unwrap_or_default(),
+        }
+    }
+}
+
+impl DeploymentResult {
+    /// The answer, which names the deployment in its head, too.
+    pub(super) fn answer(self) -> Response {
+        let id = self.deployment_id.clone();
+        ([("marathon-deployment-id", id)], Json(self)).into_response()
+    }
 }

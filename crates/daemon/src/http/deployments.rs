@@ -4,28 +4,47 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use model::{id::DeploymentId, record::DeploymentRecord};
+use model::{id::DeploymentId, record::DeploymentRecord, status::Deployment};
 use scheduler::{Request, status};
 use serde::Deserialize;
-use serde_json::json;
+use utoipa::IntoParams;
 
-use super::{Shared, body::Flags, error::ApiError};
+use super::{
+    Shared,
+    body::{DeploymentResult, Force},
+    error::ApiError,
+    openapi::{
+        answers::{Conflict, Invalid, NotFound},
+        parameters::DeploymentParameter,
+    },
+    path::Name,
+    query::Query,
+};
 
 /// The longest that one request waits, in seconds; whoever wants more asks again.
 const LONGEST_WAIT_SECONDS: u64 = 300;
 
 /// `?wait=`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wait {
+    /// Seconds to wait for a change, at most 300.
     #[serde(default)]
     wait: u64,
 }
 
-/// `GET /v2/deployments`.
+/// The deployments that are being carried out.
+#[utoipa::path(
+    get,
+    path = "/v2/deployments",
+    tag = "deployments",
+    operation_id = "listDeployments",
+    responses((status = 200, description = "The oldest first.", body = Vec<Deployment>)),
+)]
 pub(super) async fn list(State(api): Shared) -> Response {
     let snapshot = api.handle.snapshot();
     Json(
@@ -38,11 +57,23 @@ pub(super) async fn list(State(api): Shared) -> Response {
     .into_response()
 }
 
-/// `GET /v2/deployments/{id}?wait=SECONDS`: the deployment, once its step changed or the time is over; 404 once
-/// it no longer runs. Ours, not Marathon's.
+/// A deployment, once its step changed or the time is over.
+///
+/// Ours, not Marathon's.
+#[utoipa::path(
+    get,
+    path = "/v2/deployments/{id}",
+    tag = "deployments",
+    operation_id = "getDeployment",
+    params(DeploymentParameter, Wait),
+    responses(
+        (status = 200, description = "How far it is.", body = Deployment),
+        (status = 404, description = "It is over, or never was.", body = super::error::ErrorBody),
+    ),
+)]
 pub(super) async fn wait(
     State(api): Shared,
-    Path(id): Path<String>,
+    Name(id): Name,
     Query(Wait { wait }): Query<Wait>,
 ) -> Result<Response, ApiError> {
     let deployment = deployment_id(&id)?;
@@ -67,11 +98,26 @@ pub(super) async fn wait(
     Ok(Json(status::deployment_document(record)).into_response())
 }
 
-/// `DELETE /v2/deployments/{id}`: rolls back; with `?force=true` only stops.
+/// Rolls a deployment back; with `force` only stops it.
+#[utoipa::path(
+    delete,
+    path = "/v2/deployments/{id}",
+    tag = "deployments",
+    operation_id = "endDeployment",
+    params(DeploymentParameter, Force),
+    responses(
+        (
+            status = 200, description = "The deployment that undoes it.", body = DeploymentResult,
+            headers(("Marathon-Deployment-Id" = String, description = "The new deployment.")),
+        ),
+        (status = 202, description = "It was stopped; what it did stays."),
+        NotFound, Conflict, Invalid,
+    ),
+)]
 pub(super) async fn end(
     State(api): Shared,
-    Path(id): Path<String>,
-    Query(flags): Query<Flags>,
+    Name(id): Name,
+    Query(flags): Query<Force>,
 ) -> Result<Response, ApiError> {
     let deployment = deployment_id(&id)?;
     if flags.force {
@@ -84,13 +130,7 @@ pub(super) async fn end(
         .handle
         .request(Request::RollbackDeployment { deployment })
         .await?;
-    let id = accepted
-        .deployment
-        .map(|id| id.to_string())
-        .unwrap_or_default();
-    let version = accepted.version;
-    let body = json!({ "version": version, "deploymentId": id });
-    Ok(([("marathon-deployment-id", id)], Json(body)).into_response())
+    Ok(DeploymentResult::from(&accepted).answer())
 }
 
 fn deployment_id(text: &str) -> Result<DeploymentId, ApiError> {

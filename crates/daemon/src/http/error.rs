@@ -9,11 +9,12 @@ use axum::{
 };
 use model::{
     id::{DeploymentId, PodId},
-    pod::{ReadError, Violations},
+    pod::{ReadError, Violation, Violations},
     time::TimestampError,
 };
 use scheduler::Denied;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{event_loop::chain, handle::Refusal};
 
@@ -54,8 +55,13 @@ pub(crate) enum ApiError {
     Refused(Refusal),
     /// No such path.
     RouteUnknown { path: String },
-    /// Not with this method.
-    MethodNotAllowed { method: String },
+    /// Not with this method; the router names the others if nobody does.
+    MethodNotAllowed {
+        method: String,
+        allowed: Option<&'static str>,
+    },
+    /// The query is not what this path takes.
+    Query { problem: String },
     /// Not JSON by its header.
     MediaType,
     /// No or a wrong token.
@@ -111,47 +117,108 @@ impl From<Refusal> for ApiError {
     }
 }
 
-fn message(text: impl Into<String>) -> Value {
-    json!({ "message": text.into() })
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct ErrorBody {
+    /// Why, for a person, in Marathon's words where it has them.
+    message: String,
+    /// What is wrong with which member, or what a parser says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    details: Option<ErrorDetails>,
+    /// The deployments in whose way this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    deployments: Option<Vec<DeploymentReference>>,
+    /// `recovering` while the daemon is: it passes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<&'static str>,
 }
 
-fn pod_unknown(pod: &PodId) -> (StatusCode, Value) {
-    let body = json!({ "message": format!("Pod '{pod}' does not exist"), "details": [] });
+/// What else there is to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ErrorDetails {
+    /// What a parser says.
+    Text(String),
+    /// What is wrong with which member.
+    Violations(Vec<Violation>),
+}
+
+/// A deployment that is in the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct DeploymentReference {
+    /// Its id.
+    id: DeploymentId,
+}
+
+fn message(text: impl Into<String>) -> ErrorBody {
+    ErrorBody {
+        message: text.into(),
+        ..ErrorBody::default()
+    }
+}
+
+fn detailed(text: impl Into<String>, details: ErrorDetails) -> ErrorBody {
+    ErrorBody {
+        details: Some(details),
+        ..message(text)
+    }
+}
+
+fn not_read(error: &ReadError) -> ErrorBody {
+    let details = match error {
+        ReadError::Empty { details } | ReadError::Syntax { details } => {
+            ErrorDetails::Text(details.clone())
+        }
+        ReadError::Schema { violations } | ReadError::Rules { violations } => {
+            ErrorDetails::Violations(violations.clone().into_vec())
+        }
+    };
+    detailed(error.message(), details)
+}
+
+fn pod_unknown(pod: &PodId) -> (StatusCode, ErrorBody) {
+    let text = format!("Pod '{pod}' does not exist");
+    let body = detailed(text, ErrorDetails::Violations(Vec::new()));
     (StatusCode::NOT_FOUND, body)
 }
 
-fn group_unknown(group: &PodId) -> (StatusCode, Value) {
+fn group_unknown(group: &PodId) -> (StatusCode, ErrorBody) {
     let text = format!("Group '{group}' does not exist");
     (StatusCode::NOT_FOUND, message(text))
 }
 
-fn broken_rule(path: &str, denied: &Denied) -> (StatusCode, Value) {
+fn broken_rule(path: &str, denied: &Denied) -> (StatusCode, ErrorBody) {
     let mut violations = Violations::default();
     violations.add(path, denied.to_string());
     (
         StatusCode::UNPROCESSABLE_ENTITY,
-        json!(ReadError::Rules { violations }),
+        not_read(&ReadError::Rules { violations }),
     )
 }
 
-fn deployment_unknown(deployment: &str) -> (StatusCode, Value) {
+fn deployment_unknown(deployment: &str) -> (StatusCode, ErrorBody) {
     (
         StatusCode::NOT_FOUND,
         message(format!("DeploymentPlan {deployment} does not exist")),
     )
 }
 
-fn locked(deployments: &[DeploymentId]) -> (StatusCode, Value) {
+fn locked(deployments: &[DeploymentId]) -> (StatusCode, ErrorBody) {
     let text = "App is locked by one or more deployments. Override with the option '?force=true'. \
                 View details at '/v2/deployments/<DEPLOYMENT_ID>'.";
-    let ids: Vec<_> = deployments.iter().map(|id| json!({ "id": id })).collect();
-    (
-        StatusCode::CONFLICT,
-        json!({ "message": text, "deployments": ids }),
-    )
+    let ids = deployments.iter().map(|id| DeploymentReference { id: *id });
+    let body = ErrorBody {
+        deployments: Some(ids.collect()),
+        ..message(text)
+    };
+    (StatusCode::CONFLICT, body)
 }
 
-fn denied(denied: &Denied) -> (StatusCode, Value) {
+fn denied(denied: &Denied) -> (StatusCode, ErrorBody) {
     match denied {
         Denied::PodExists { pod } => (
             StatusCode::CONFLICT,
@@ -177,7 +244,7 @@ fn denied(denied: &Denied) -> (StatusCode, Value) {
     }
 }
 
-fn refused(refusal: &Refusal) -> (StatusCode, Value) {
+fn refused(refusal: &Refusal) -> (StatusCode, ErrorBody) {
     match refusal {
         Refusal::Denied(reason) => denied(reason),
         Refusal::NotStored { message: reason } => {
@@ -204,22 +271,29 @@ impl ApiError {
         if matches!(self, Self::TokenRefused) {
             return Some((header::WWW_AUTHENTICATE, "Bearer"));
         }
+        if let Self::MethodNotAllowed { allowed, .. } = self {
+            return allowed.map(|allowed| (header::ALLOW, allowed));
+        }
         let passes = matches!(self, Self::Recovering | Self::Refused(Refusal::Busy));
         passes.then_some((header::RETRY_AFTER, "1"))
     }
 
-    fn answer(&self) -> (StatusCode, Value) {
+    fn answer(&self) -> (StatusCode, ErrorBody) {
         match self {
             Self::Definition(error) => {
                 let status = StatusCode::from_u16(error.status());
                 (
                     status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
-                    json!(error),
+                    not_read(error),
                 )
             }
             Self::Body { problem } => (
                 StatusCode::BAD_REQUEST,
-                json!({ "message": "Invalid JSON", "details": problem }),
+                detailed("Invalid JSON", ErrorDetails::Text(problem.clone())),
+            ),
+            Self::Query { problem } => (
+                StatusCode::BAD_REQUEST,
+                detailed("Invalid query", ErrorDetails::Text(problem.clone())),
             ),
             Self::IdMismatch { path, body } => (
                 StatusCode::BAD_REQUEST,
@@ -266,7 +340,7 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 message(format!("There is nothing at '{path}'")),
             ),
-            Self::MethodNotAllowed { method } => {
+            Self::MethodNotAllowed { method, .. } => {
                 let text = format!("Method Not Allowed: {method}");
                 (StatusCode::METHOD_NOT_ALLOWED, message(text))
             }
@@ -315,7 +389,10 @@ impl ApiError {
                 let text = "The daemon is recovering: it looks for the pods that run. Nothing was changed; try \
                             again in a moment.";
                 // Clients tell it by the reason from other 503s.
-                let body = json!({ "message": text, "reason": "recovering" });
+                let body = ErrorBody {
+                    reason: Some("recovering"),
+                    ..message(text)
+                };
                 (StatusCode::SERVICE_UNAVAILABLE, body)
             }
             Self::TooSlow { seconds } => {

@@ -12,18 +12,44 @@ use axum::{
     },
 };
 use futures_util::stream;
-use serde_json::json;
+use utoipa::IntoParams;
 
 use super::{Shared, access::Caller, error::ApiError, query};
 use crate::{
     clock,
-    events::{EventBus, Over, Subscription},
+    events::{EventBus, EventDocument, Over, StreamReader, Subscription},
 };
 
 /// A reader hears something at least this often, so that both sides notice when the other one is gone.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// `GET /v2/events[?event_type=T…][&monopod=true]`: our own types go to those who name one or ask for all of ours.
+/// `?event_type=` and `?monopod=`.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "one name may stand several times")]
+pub(super) struct Filter {
+    /// Only these types; may stand several times.
+    event_type: Option<Vec<String>>,
+    /// Whether our own types are wanted, which Marathon does not have.
+    #[param(required = false, default = false)]
+    monopod: bool,
+}
+
+/// What happens, as it happens.
+///
+/// Server-sent events: the frame's name is the event's type, its data a document of the schema `Event`. Our own types go
+/// to those who name one or ask for all of ours.
+#[utoipa::path(
+    get,
+    path = "/v2/events",
+    tag = "service",
+    operation_id = "events",
+    params(Filter, ("Accept" = String, Header, description = "Must have `text/event-stream`.")),
+    responses(
+        (status = 200, description = "The stream.", body = String, content_type = "text/event-stream"),
+        (status = 405, description = "`Accept` has no `text/event-stream`.", body = super::error::ErrorBody),
+    ),
+)]
 pub(super) async fn stream(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
@@ -36,6 +62,7 @@ pub(super) async fn stream(
     if !accept.is_some_and(|accept| accept.contains("text/event-stream")) {
         return Err(ApiError::MethodNotAllowed {
             method: "GET without 'Accept: text/event-stream'".to_owned(),
+            allowed: Some("GET, HEAD"),
         });
     }
     let reader = Reader::attach(&api.events, Wanted::of(&uri), caller.host());
@@ -86,8 +113,9 @@ impl Reader {
     fn attach(bus: &EventBus, wanted: Wanted, address: String) -> Self {
         let subscription = bus.subscribe();
         tracing::info!(remote = address, "attached to the event stream");
-        let members = json!({ "remoteAddress": address });
-        bus.tell("event_stream_attached", clock::now(), members);
+        let remote_address = address.clone();
+        let attached = EventDocument::EventStreamAttached(StreamReader { remote_address });
+        bus.tell(attached, clock::now());
         Self {
             bus: bus.clone(),
             subscription,
@@ -99,8 +127,8 @@ impl Reader {
     async fn next(&mut self) -> Option<sse::Event> {
         loop {
             match self.subscription.next().await {
-                Ok(event) if self.wanted.has(event.kind, event.is_ours()) => {
-                    return Some(sse::Event::default().event(event.kind).data(&event.data));
+                Ok(event) if self.wanted.has(&event.kind, event.is_ours()) => {
+                    return Some(sse::Event::default().event(&event.kind).data(&event.data));
                 }
                 Ok(_) => {}
                 Err(Over::Stopping) => return None,
@@ -120,9 +148,9 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         tracing::info!(remote = self.address, "detached from the event stream");
-        let members = json!({ "remoteAddress": self.address });
-        self.bus
-            .tell("event_stream_detached", clock::now(), members);
+        let remote_address = self.address.clone();
+        let detached = EventDocument::EventStreamDetached(StreamReader { remote_address });
+        self.bus.tell(detached, clock::now());
     }
 }
 

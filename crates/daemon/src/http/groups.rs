@@ -6,38 +6,159 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Query, State},
-    http::{Method, Uri},
+    extract::State,
+    http::Uri,
     response::{IntoResponse, Response},
 };
-use model::{id::PodId, time::Timestamp};
+use model::{id::PodId, status::PodStatus, time::Timestamp};
 use percent_encoding::percent_decode_str;
 use scheduler::{PodView, Request, status};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Shared, body::Flags, error::ApiError, query};
+use super::{
+    Api, Shared,
+    body::{DeploymentResult, Force},
+    error::ApiError,
+    openapi::{
+        answers::{Conflict, Invalid, NotFound, Nothing},
+        parameters::GroupParameter,
+    },
+    query::{self, Query},
+};
 use crate::clock;
 
-/// Every path below `/v2/groups`.
-pub(super) async fn dispatch(
+/// A group: the pods whose ids begin with its own.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Group {
+    /// Its path; `/` for the root.
+    id: String,
+    apps: Nothing,
+    dependencies: Nothing,
+    /// How the pods of this very group do.
+    pods: Vec<PodStatus>,
+    /// The groups in it.
+    #[schema(no_recursion)]
+    groups: Vec<Group>,
+    /// The newest version of a pod in it.
+    version: Timestamp,
+    /// Always `false`.
+    enforce_role: bool,
+}
+
+/// `?embed=`.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "one name may stand several times")]
+pub(super) struct EmbedInGroup {
+    /// `group.groups`, `group.pods`: what is shown; everything where none is there. May stand several times.
+    embed: Option<Vec<String>>,
+}
+
+/// All groups.
+#[utoipa::path(
+    get,
+    path = "/v2/groups",
+    tag = "marathon",
+    operation_id = "rootGroup",
+    params(EmbedInGroup),
+    responses((status = 200, description = "The root group.", body = Group)),
+)]
+pub(super) async fn root(State(api): Shared, uri: Uri) -> Result<Response, ApiError> {
+    group(State(api), uri).await
+}
+
+/// A group.
+#[utoipa::path(
+    get,
+    path = "/v2/groups/{id}",
+    tag = "marathon",
+    operation_id = "getGroup",
+    params(GroupParameter, EmbedInGroup),
+    responses((status = 200, description = "The group.", body = Group), NotFound, Invalid),
+)]
+pub(super) async fn group(State(api): Shared, uri: Uri) -> Result<Response, ApiError> {
+    let group = group_id(uri.path())?;
+    get(&api, group.as_ref(), &uri)
+}
+
+/// Removes all pods.
+#[utoipa::path(
+    delete,
+    path = "/v2/groups",
+    tag = "marathon",
+    operation_id = "removeRootGroup",
+    params(Force),
+    responses(
+        (
+            status = 200, description = "Each by a deployment of its own; the last one's id.", body = DeploymentResult,
+            headers(("Marathon-Deployment-Id" = String, description = "The last deployment.")),
+        ),
+        Conflict,
+    ),
+)]
+pub(super) async fn remove_root(
     State(api): Shared,
-    method: Method,
     uri: Uri,
-    Query(flags): Query<Flags>,
+    force: Query<Force>,
+) -> Result<Response, ApiError> {
+    remove_group(State(api), uri, force).await
+}
+
+/// Removes the pods of a group.
+#[utoipa::path(
+    delete,
+    path = "/v2/groups/{id}",
+    tag = "marathon",
+    operation_id = "removeGroup",
+    params(GroupParameter, Force),
+    responses(
+        (
+            status = 200, description = "Each by a deployment of its own; the last one's id.", body = DeploymentResult,
+            headers(("Marathon-Deployment-Id" = String, description = "The last deployment.")),
+        ),
+        NotFound, Conflict, Invalid,
+    ),
+)]
+pub(super) async fn remove_group(
+    State(api): Shared,
+    uri: Uri,
+    Query(Force { force }): Query<Force>,
 ) -> Result<Response, ApiError> {
     let group = group_id(uri.path())?;
-    match method {
-        Method::GET => get(&api, group.as_ref(), &uri),
-        Method::DELETE => remove(&api, group, flags).await,
-        Method::POST | Method::PUT => {
-            let text = "groups are made by the pods in them: add a pod with this group in its id"
-                .to_owned();
-            Err(ApiError::violation("/", text))
-        }
-        _ => Err(ApiError::MethodNotAllowed {
-            method: method.to_string(),
-        }),
-    }
+    let accepted = api
+        .handle
+        .request(Request::RemoveGroup { group, force })
+        .await?;
+    Ok(DeploymentResult::from(&accepted).answer())
+}
+
+/// Refused: groups are made by the pods in them.
+#[utoipa::path(
+    method(post, put),
+    path = "/v2/groups",
+    tag = "marathon",
+    operation_id = "changeRootGroup",
+    responses(Invalid)
+)]
+pub(super) async fn change_root() -> ApiError {
+    let text = "groups are made by the pods in them: add a pod with this group in its id";
+    ApiError::violation("/", text.to_owned())
+}
+
+/// Refused: groups are made by the pods in them.
+#[utoipa::path(
+    method(post, put),
+    path = "/v2/groups/{id}",
+    tag = "marathon",
+    operation_id = "changeGroup",
+    params(GroupParameter),
+    responses(NotFound, Invalid)
+)]
+pub(super) async fn change_group(uri: Uri) -> Result<Response, ApiError> {
+    group_id(uri.path())?;
+    Err(change_root().await)
 }
 
 /// The group that a path names; none for the root.
@@ -75,21 +196,6 @@ fn get(api: &Api, group: Option<&PodId>, uri: &Uri) -> Result<Response, ApiError
         });
     }
     Ok(Json(tree.document(path, &within)).into_response())
-}
-
-/// Removes all pods of the group, each by a deployment of its own; the last one's id is told.
-async fn remove(api: &Api, group: Option<PodId>, flags: Flags) -> Result<Response, ApiError> {
-    let request = Request::RemoveGroup {
-        group,
-        force: flags.force,
-    };
-    let accepted = api.handle.request(request).await?;
-    let id = accepted
-        .deployment
-        .map(|id| id.to_string())
-        .unwrap_or_default();
-    let body = json!({ "version": accepted.version, "deploymentId": id });
-    Ok(([("marathon-deployment-id", id)], Json(body)).into_response())
 }
 
 /// What of a group is shown.
@@ -131,34 +237,32 @@ struct Tree {
 }
 
 impl Tree {
-    fn document(&self, path: &str, pods: &[&Arc<PodView>]) -> Value {
+    fn document(&self, path: &str, pods: &[&Arc<PodView>]) -> Group {
         let name_in = |view: &PodView| view.record.id.as_str()[path.len() + 1..].to_owned();
         let mut groups = BTreeSet::new();
         let mut own = Vec::new();
         for view in pods {
             match name_in(view).split_once('/') {
-                Some((group, _)) => {
+                Some((group, _)) if self.embed.groups => {
                     groups.insert(format!("{path}/{group}"));
                 }
-                None => own.push(json!(status::pod_status(view, self.now))),
+                None if self.embed.pods => own.push(status::pod_status(view, self.now)),
+                Some(_) | None => {}
             }
         }
         let version = pods.iter().map(|view| view.record.version).max();
-        let mut document = json!({
-            "id": if path.is_empty() { "/" } else { path },
-            "apps": [], "dependencies": [], "pods": [], "groups": [],
-            "version": version.unwrap_or(self.unchanged), "enforceRole": false,
-        });
-        if self.embed.pods {
-            document["pods"] = own.into();
-        }
-        if self.embed.groups {
-            let groups = groups.iter();
-            document["groups"] = groups
+        let groups = groups.iter();
+        Group {
+            id: if path.is_empty() { "/" } else { path }.to_owned(),
+            apps: Nothing::default(),
+            dependencies: Nothing::default(),
+            pods: own,
+            groups: groups
                 .map(|group| self.document(group, &below(group, pods)))
-                .collect();
+                .collect(),
+            version: version.unwrap_or(self.unchanged),
+            enforce_role: false,
         }
-        document
     }
 }
 

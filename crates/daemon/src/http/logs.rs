@@ -11,26 +11,42 @@ use model::id::{InstanceId, PodId, RunId};
 use scheduler::PodView;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, error::ApiError};
+use super::{
+    Api,
+    error::ApiError,
+    openapi::{
+        answers::{Invalid, NotFound, OtherPath},
+        parameters::PodParameter,
+    },
+    query::Query,
+};
 use crate::{handle::Handle, log_file::LogFiles};
 
 /// Bytes of log that may wait for a slow reader; then the file is read no further.
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// What of the log is wanted.
-#[derive(Debug, Deserialize)]
-struct Query {
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// The container; may be left out where there is one only.
     container: Option<String>,
+    /// The instance's id; else the one that was launched last.
     instance: Option<String>,
+    /// Which stream.
     #[serde(default)]
+    #[param(inline)]
     stream: Stream,
+    /// How many lines of what was written so far; else all.
     tail: Option<usize>,
+    /// Whether to wait for more, until the run is over.
     #[serde(default)]
     follow: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Stream {
     #[default]
@@ -47,13 +63,22 @@ impl Stream {
     }
 }
 
-/// `GET /v2/pods/{id}::logs?container=C&stream=stdout|stderr[&instance=I][&tail=N][&follow=true]`.
+/// What a container wrote.
+///
+/// Also of an instance that the pod no longer has, until its sandbox is collected.
+#[utoipa::path(
+    get,
+    path = "/v2/pods/{id}::logs",
+    tag = "pods",
+    operation_id = "readLog",
+    params(PodParameter, Wanted),
+    responses(
+        (status = 200, description = "The text.", body = String, content_type = "text/plain"),
+        NotFound, OtherPath, Invalid,
+    ),
+)]
 pub(super) async fn read(api: &Api, pod: &PodId, uri: &Uri) -> Result<Response, ApiError> {
-    let query: Query = axum::extract::Query::try_from_uri(uri)
-        .map(|axum::extract::Query(query)| query)
-        .map_err(|error| ApiError::Body {
-            problem: error.body_text(),
-        })?;
+    let Query(query): Query<Wanted> = Query::of(uri)?;
     let snapshot = api.handle.snapshot();
     let view = snapshot.pods.get(pod);
     let (run, container) = match past(api, pod, view, &query) {
@@ -89,7 +114,7 @@ fn past(
     api: &Api,
     pod: &PodId,
     view: Option<&Arc<PodView>>,
-    query: &Query,
+    query: &Wanted,
 ) -> Option<(RunId, String)> {
     let id: InstanceId = query.instance.as_deref()?.parse().ok()?;
     let present = view.is_some_and(|view| view.instances.iter().any(|one| one.record.id == id));

@@ -1,106 +1,236 @@
 //! What DC/OS clients read of Mesos and of the cluster, for one node: one agent, one framework, the pods' containers as
 //! tasks (mesos: `docs/endpoints/master`; dcos: `dcos/mesos.py`).
 
+mod document;
+
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use model::{
     offer::Claim, pod::PodDefinition, record::TaskRecord, resources::Resources, state::TaskState,
-    time::Timestamp,
+    status::ResourceStatus, time::Timestamp,
 };
 use scheduler::{InstanceView, PodView, status};
-use serde_json::{Value, json};
 
-use super::{Api, Shared, error::ApiError};
+use self::document::{
+    Agent, AgentSummary, Agents, Amounts, ContainerId, ContainerInfo, DcosVersion, Discovery,
+    DiscoveryPort, DiscoveryPorts, DnsHost, Framework, FrameworkInfo, FrameworkSummary, Health,
+    HealthUnit, Label, Master, MesosContainerStatus, Metadata, Reserved, StateSummary, Task,
+    TaskCounts, TaskStatus,
+};
+use super::{
+    Api, Shared,
+    error::ApiError,
+    openapi::answers::{NotFound, Nothing},
+    path::Name,
+};
 use crate::{clock, snapshot::Snapshot};
 
 /// The framework's id, as `/v2/info` has it.
 const FRAMEWORK: &str = "monopod";
 
-/// `GET /mesos/master/state` and `state.json`.
+/// The master's state.
+#[utoipa::path(
+    get,
+    path = "/mesos/master/state",
+    tag = "cluster",
+    operation_id = "mesosState",
+    responses((status = 200, description = "The master and what it sees.", body = document::State)),
+)]
 pub(super) async fn state(State(api): Shared) -> Response {
     let snapshot = api.handle.snapshot();
-    let mut document = summary_of(&api, &snapshot);
-    document["slaves"] = json!([agent(&api, &snapshot)]);
-    document["frameworks"] = json!([framework(&api, &snapshot)]);
-    for list in [
-        "completed_frameworks",
-        "orphan_tasks",
-        "unregistered_frameworks",
-    ] {
-        document[list] = json!([]);
-    }
-    Json(document).into_response()
-}
-
-/// `GET /mesos/master/state-summary`.
-pub(super) async fn summary(State(api): Shared) -> Response {
-    let snapshot = api.handle.snapshot();
-    let counts = counts(&snapshot);
-    let mut document = summary_of(&api, &snapshot);
-    let (mut agent, mut framework) = (agent(&api, &snapshot), framework(&api, &snapshot));
-    for list in ["tasks", "completed_tasks", "unreachable_tasks"] {
-        framework
-            .as_object_mut()
-            .map(|members| members.remove(list));
-    }
-    for (state, count) in counts {
-        agent[&state] = count.into();
-        framework[&state] = count.into();
-    }
-    agent["framework_ids"] = json!([FRAMEWORK]);
-    framework["slave_ids"] = json!([api.agent.id]);
-    document["slaves"] = json!([agent]);
-    document["frameworks"] = json!([framework]);
-    Json(document).into_response()
-}
-
-/// `GET /mesos/slaves`.
-pub(super) async fn agents(State(api): Shared) -> Response {
-    let agent = agent(&api, &api.handle.snapshot());
-    Json(json!({ "slaves": [agent], "recovered_slaves": [] })).into_response()
-}
-
-/// `GET /mesos_dns/v1/hosts/{name}`: everything is here.
-pub(super) async fn hosts(State(api): Shared, Path(name): Path<String>) -> Response {
-    let ip = address(&api);
-    Json(json!([{ "host": format!("{name}."), "ip": ip }])).into_response()
-}
-
-/// `GET /dcos-metadata/dcos-version.json`.
-pub(super) async fn dcos_version() -> Response {
-    Json(json!({
-        "version": "2.1.0", "dcos-variant": "open", "dcos-image-commit": crate::REVISION, "bootstrap-id": "monopod",
-    }))
+    Json(document::State {
+        master: master(&api, &snapshot),
+        slaves: [agent(&api, &snapshot)],
+        frameworks: [framework(&api, &snapshot)],
+        completed_frameworks: Nothing::default(),
+        orphan_tasks: Nothing::default(),
+        unregistered_frameworks: Nothing::default(),
+    })
     .into_response()
 }
 
-/// `GET /dcos-metadata/bootstrap-config.json`: no login is needed beyond the token.
+/// The master's state, by its older name.
+#[utoipa::path(
+    get,
+    path = "/mesos/master/state.json",
+    tag = "cluster",
+    operation_id = "mesosStateJson",
+    responses((status = 200, description = "The master and what it sees.", body = document::State)),
+)]
+pub(super) async fn state_json(api: Shared) -> Response {
+    state(api).await
+}
+
+/// The master's state, where older clients look for it.
+#[utoipa::path(
+    get,
+    path = "/mesos/state",
+    tag = "cluster",
+    operation_id = "mesosStateAtRoot",
+    responses((status = 200, description = "The master and what it sees.", body = document::State)),
+)]
+pub(super) async fn state_at_root(api: Shared) -> Response {
+    state(api).await
+}
+
+/// The master's state in short.
+#[utoipa::path(
+    get,
+    path = "/mesos/master/state-summary",
+    tag = "cluster",
+    operation_id = "mesosSummary",
+    responses((status = 200, description = "The master and how many tasks it sees.", body = StateSummary)),
+)]
+pub(super) async fn summary(State(api): Shared) -> Response {
+    let snapshot = api.handle.snapshot();
+    let counts = counts(&snapshot);
+    Json(StateSummary {
+        master: master(&api, &snapshot),
+        slaves: [AgentSummary {
+            agent: agent(&api, &snapshot),
+            counts: counts.clone(),
+            framework_ids: [FRAMEWORK],
+        }],
+        frameworks: [FrameworkSummary {
+            info: framework_info(&api, &snapshot),
+            counts,
+            slave_ids: [api.agent.id.clone()],
+        }],
+    })
+    .into_response()
+}
+
+/// The master's state in short, where older clients look for it.
+#[utoipa::path(
+    get,
+    path = "/mesos/state-summary",
+    tag = "cluster",
+    operation_id = "mesosSummaryAtRoot",
+    responses((status = 200, description = "The master and how many tasks it sees.", body = StateSummary)),
+)]
+pub(super) async fn summary_at_root(api: Shared) -> Response {
+    summary(api).await
+}
+
+/// The agents: this host.
+#[utoipa::path(
+    get,
+    path = "/mesos/slaves",
+    tag = "cluster",
+    operation_id = "mesosAgentsAtRoot",
+    responses((status = 200, description = "One agent.", body = Agents)),
+)]
+pub(super) async fn agents_at_root(api: Shared) -> Response {
+    agents(api).await
+}
+
+/// The agents: this host.
+#[utoipa::path(
+    get,
+    path = "/mesos/master/slaves",
+    tag = "cluster",
+    operation_id = "mesosAgents",
+    responses((status = 200, description = "One agent.", body = Agents)),
+)]
+pub(super) async fn agents(State(api): Shared) -> Response {
+    Json(Agents {
+        slaves: [agent(&api, &api.handle.snapshot())],
+        recovered_slaves: Nothing::default(),
+    })
+    .into_response()
+}
+
+/// Where a name leads: everything is here.
+#[utoipa::path(
+    get,
+    path = "/mesos_dns/v1/hosts/{name}",
+    tag = "cluster",
+    operation_id = "mesosDnsHost",
+    params(("name" = String, Path, description = "Any name.")),
+    responses((status = 200, description = "This host.", body = Vec<DnsHost>), NotFound),
+)]
+pub(super) async fn hosts(State(api): Shared, Name(name): Name) -> Response {
+    let host = format!("{name}.");
+    let ip = address(&api).to_owned();
+    Json([DnsHost { host, ip }]).into_response()
+}
+
+/// Which DC/OS this is like.
+#[utoipa::path(
+    get,
+    path = "/dcos-metadata/dcos-version.json",
+    tag = "cluster",
+    operation_id = "dcosVersion",
+    responses((status = 200, description = "Its version.", body = DcosVersion)),
+)]
+pub(super) async fn dcos_version() -> Response {
+    Json(DcosVersion {
+        version: "2.1.0",
+        dcos_variant: "open",
+        dcos_image_commit: crate::REVISION,
+        bootstrap_id: "monopod",
+    })
+    .into_response()
+}
+
+/// There is none: no login is needed beyond the token.
+#[utoipa::path(
+    get,
+    path = "/dcos-metadata/bootstrap-config.json",
+    tag = "cluster",
+    operation_id = "dcosBootstrapConfig",
+    responses(NotFound)
+)]
 pub(super) async fn bootstrap_config() -> ApiError {
     ApiError::RouteUnknown {
         path: "/dcos-metadata/bootstrap-config.json".to_owned(),
     }
 }
 
-/// `GET /system/health/v1`: the daemon, and what is wrong with it.
+/// How the daemon does, and what is wrong with it.
+#[utoipa::path(
+    get,
+    path = "/system/health/v1",
+    tag = "cluster",
+    operation_id = "systemHealth",
+    responses((status = 200, description = "One unit.", body = Health)),
+)]
 pub(super) async fn health(State(api): Shared) -> Response {
     let conditions = api.conditions.list(clock::now());
-    Json(json!({
-        "hostname": api.agent.hostname, "ip": address(&api), "node_role": "master", "dcos_version": "2.1.0",
-        "units": [{
-            "id": "monopod.service", "name": "monopod", "description": "runs pods on this host",
-            "health": u8::from(!conditions.is_empty()),
-            "output": conditions.iter().map(|degraded| degraded.text.as_str()).collect::<Vec<_>>().join("; "),
+    let texts: Vec<_> = conditions.iter().map(|one| one.text.as_str()).collect();
+    Json(Health {
+        hostname: api.agent.hostname.clone(),
+        ip: address(&api).to_owned(),
+        node_role: "master",
+        dcos_version: "2.1.0",
+        units: [HealthUnit {
+            id: "monopod.service",
+            name: "monopod",
+            description: "runs pods on this host",
+            health: u8::from(!conditions.is_empty()),
+            output: texts.join("; "),
         }],
-    }))
+    })
     .into_response()
 }
 
-/// `GET /metadata`.
+/// Where the cluster is.
+#[utoipa::path(
+    get,
+    path = "/metadata",
+    tag = "cluster",
+    operation_id = "metadata",
+    responses((status = 200, description = "This host.", body = Metadata)),
+)]
 pub(super) async fn metadata(State(api): Shared) -> Response {
-    Json(json!({ "PUBLIC_IPV4": address(&api), "CLUSTER_ID": api.agent.id })).into_response()
+    Json(Metadata {
+        public_ipv4: address(&api).to_owned(),
+        cluster_id: api.agent.id.clone(),
+    })
+    .into_response()
 }
 
 fn address(api: &Api) -> &str {
@@ -109,46 +239,82 @@ fn address(api: &Api) -> &str {
         .map_or(api.leader.as_str(), |(host, _)| host)
 }
 
-fn summary_of(api: &Api, snapshot: &Snapshot) -> Value {
+fn master(api: &Api, snapshot: &Snapshot) -> Master {
     let started = seconds(api.start.ready_at);
-    json!({
-        "version": "1.11.0", "cluster": "monopod", "id": api.agent.id, "hostname": api.agent.hostname,
-        "pid": format!("master@{}", api.leader), "leader": format!("master@{}", api.leader),
-        "start_time": started, "elected_time": started, "activated_slaves": 1, "deactivated_slaves": 0,
-        "unreachable_slaves": 0, "pods": snapshot.pods.len(),
-    })
-}
-
-fn agent(api: &Api, snapshot: &Snapshot) -> Value {
-    let accounting = &snapshot.accounting;
-    json!({
-        "id": api.agent.id, "hostname": api.agent.hostname, "pid": format!("slave(1)@{}:5051", address(api)), "port": 5051,
-        "attributes": api.agent.attributes, "active": true, "version": "1.11.0",
-        "registered_time": seconds(api.start.ready_at), "capabilities": [],
-        "resources": claim(&accounting.total), "used_resources": claim(&accounting.used),
-        "offered_resources": claim(&accounting.offered), "reserved_resources": {},
-        "unreserved_resources": claim(&accounting.total),
-    })
-}
-
-fn framework(api: &Api, snapshot: &Snapshot) -> Value {
-    let (mut open, mut over) = (Vec::new(), Vec::new());
-    for (view, instance, record) in tasks(snapshot) {
-        let task = task(api, view, instance, record);
-        if record.state.is_terminal() {
-            over.push(task);
-        } else {
-            open.push(task);
-        }
+    Master {
+        version: "1.11.0",
+        cluster: "monopod",
+        id: api.agent.id.clone(),
+        hostname: api.agent.hostname.clone(),
+        pid: format!("master@{}", api.leader),
+        leader: format!("master@{}", api.leader),
+        start_time: started,
+        elected_time: started,
+        activated_slaves: 1,
+        deactivated_slaves: 0,
+        unreachable_slaves: 0,
+        pods: snapshot.pods.len(),
     }
-    let used = claim(&snapshot.accounting.used);
-    json!({
-        "id": FRAMEWORK, "name": "marathon", "hostname": api.agent.hostname, "user": "root", "role": "*", "roles": ["*"],
-        "active": true, "connected": true, "recovered": false, "checkpoint": true, "webui_url": api.url,
-        "registered_time": seconds(api.start.ready_at), "pid": format!("scheduler@{}", api.leader), "capabilities": [],
-        "resources": used, "used_resources": used, "offered_resources": claim(&snapshot.accounting.offered),
-        "tasks": open, "completed_tasks": over, "unreachable_tasks": [],
-    })
+}
+
+fn agent(api: &Api, snapshot: &Snapshot) -> Agent {
+    let accounting = &snapshot.accounting;
+    Agent {
+        id: api.agent.id.clone(),
+        hostname: api.agent.hostname.clone(),
+        pid: format!("slave(1)@{}:5051", address(api)),
+        port: 5051,
+        attributes: api.agent.attributes.clone(),
+        active: true,
+        version: "1.11.0",
+        registered_time: seconds(api.start.ready_at),
+        capabilities: Nothing::default(),
+        resources: amounts(&accounting.total),
+        used_resources: amounts(&accounting.used),
+        offered_resources: amounts(&accounting.offered),
+        reserved_resources: Reserved {},
+        unreserved_resources: amounts(&accounting.total),
+    }
+}
+
+fn framework_info(api: &Api, snapshot: &Snapshot) -> FrameworkInfo {
+    let accounting = &snapshot.accounting;
+    FrameworkInfo {
+        id: FRAMEWORK,
+        name: "marathon",
+        hostname: api.agent.hostname.clone(),
+        user: "root",
+        role: "*",
+        roles: ["*"],
+        active: true,
+        connected: true,
+        recovered: false,
+        checkpoint: true,
+        webui_url: api.url.clone(),
+        registered_time: seconds(api.start.ready_at),
+        pid: format!("scheduler@{}", api.leader),
+        capabilities: Nothing::default(),
+        resources: amounts(&accounting.used),
+        used_resources: amounts(&accounting.used),
+        offered_resources: amounts(&accounting.offered),
+    }
+}
+
+fn framework(api: &Api, snapshot: &Snapshot) -> Framework {
+    let (over, open): (Vec<_>, Vec<_>) =
+        tasks(snapshot).partition(|(_, _, record)| record.state.is_terminal());
+    let document = |tasks: Vec<_>| {
+        let tasks = tasks.into_iter();
+        tasks
+            .map(|(view, instance, record)| task(api, view, instance, record))
+            .collect()
+    };
+    Framework {
+        info: framework_info(api, snapshot),
+        tasks: document(open),
+        completed_tasks: document(over),
+        unreachable_tasks: Nothing::default(),
+    }
 }
 
 fn tasks(snapshot: &Snapshot) -> impl Iterator<Item = (&PodView, &InstanceView, &TaskRecord)> {
@@ -160,71 +326,84 @@ fn tasks(snapshot: &Snapshot) -> impl Iterator<Item = (&PodView, &InstanceView, 
     })
 }
 
-fn task(api: &Api, view: &PodView, instance: &InstanceView, record: &TaskRecord) -> Value {
+fn task(api: &Api, view: &PodView, instance: &InstanceView, record: &TaskRecord) -> Task {
     let definition = &instance.definition;
     let container = definition.container(&record.container);
-    let id = model::id::task_id(
-        &instance.record.id,
-        &record.container,
-        record.run.incarnation,
-    );
     let resources = container.map_or_else(Resources::default, |container| container.resources);
-    json!({
-        "id": id, "name": record.container, "framework_id": FRAMEWORK, "slave_id": api.agent.id,
-        "executor_id": format!("instance-{}.{}", view.record.id.safe_path(), instance.record.id.uuid),
-        "state": record.state, "role": status::role(definition), "resources": amounts(&resources),
-        "labels": labels(definition),
-        "statuses": [{
-            "state": record.state, "timestamp": seconds(record.since), "message": record.message,
-            "container_status": { "container_id": { "value": record.run.to_string() }, "network_infos": [] },
+    let pod = view.record.id.safe_path();
+    Task {
+        id: model::id::task_id(
+            &instance.record.id,
+            &record.container,
+            record.run.incarnation,
+        ),
+        name: record.container.clone(),
+        framework_id: FRAMEWORK,
+        slave_id: api.agent.id.clone(),
+        executor_id: format!("instance-{pod}.{}", instance.record.id.uuid),
+        state: record.state,
+        role: status::role(definition),
+        resources: ResourceStatus::from(resources),
+        labels: labels(definition),
+        statuses: [TaskStatus {
+            state: record.state,
+            timestamp: seconds(record.since),
+            message: record.message.clone(),
+            container_status: MesosContainerStatus {
+                container_id: ContainerId {
+                    value: record.run.to_string(),
+                },
+                network_infos: Nothing::default(),
+            },
         }],
-        "discovery": discovery(view, instance, record),
-        "container": { "type": "MESOS" },
-    })
+        discovery: discovery(view, instance, record),
+        container: ContainerInfo { kind: "MESOS" },
+    }
 }
 
-fn labels(definition: &PodDefinition) -> Value {
+fn labels(definition: &PodDefinition) -> Vec<Label> {
     let labels = definition.labels.iter();
     labels
-        .map(|(key, value)| json!({ "key": key, "value": value }))
-        .collect()
-}
-
-fn discovery(view: &PodView, instance: &InstanceView, record: &TaskRecord) -> Value {
-    let given = &instance.record.host_ports;
-    let own = given
-        .iter()
-        .filter(|given| given.container == record.container);
-    let ports: Vec<_> = own
-        .map(
-            |given| json!({ "number": given.host_port, "name": given.endpoint, "protocol": "tcp" }),
-        )
-        .collect();
-    json!({ "visibility": "FRAMEWORK", "name": view.record.id.host_path(), "ports": { "ports": ports } })
-}
-
-/// How many tasks are in each state; a state in which there are none counts 0.
-fn counts(snapshot: &Snapshot) -> Vec<(String, u64)> {
-    let states = TaskState::ALL;
-    states
-        .iter()
-        .map(|state| {
-            let found = tasks(snapshot).filter(|(_, _, task)| task.state == *state);
-            (state.to_string(), found.count() as u64)
+        .map(|(key, value)| Label {
+            key: key.clone(),
+            value: value.clone(),
         })
         .collect()
 }
 
-fn claim(claim: &Claim) -> Value {
-    let mut document = amounts(&claim.resources);
-    if !claim.ports.is_empty() {
-        document["ports"] = claim.ports.to_string().into();
+fn discovery(view: &PodView, instance: &InstanceView, record: &TaskRecord) -> Discovery {
+    let given = &instance.record.host_ports;
+    let own = given
+        .iter()
+        .filter(|given| given.container == record.container);
+    let ports = own.map(|given| DiscoveryPort {
+        number: given.host_port,
+        name: given.endpoint.clone(),
+        protocol: "tcp",
+    });
+    Discovery {
+        visibility: "FRAMEWORK",
+        name: view.record.id.host_path(),
+        ports: DiscoveryPorts {
+            ports: ports.collect(),
+        },
     }
-    document
 }
 
-fn amounts(resources: &Resources) -> Value {
-    json!(model::status::ResourceStatus::from(*resources))
+fn counts(snapshot: &Snapshot) -> TaskCounts {
+    let mut counts: std::collections::BTreeMap<_, _> =
+        TaskState::ALL.iter().map(|state| (*state, 0)).collect();
+    for (_, _, task) in tasks(snapshot) {
+        *counts.entry(task.state).or_default() += 1;
+    }
+    TaskCounts(counts)
+}
+
+fn amounts(claim: &Claim) -> Amounts {
+    Amounts {
+        scalars: ResourceStatus::from(claim.resources),
+        ports: (!claim.ports.is_empty()).then(|| claim.ports.to_string()),
+    }
 }
 
 /// Seconds since 1970, as Mesos writes times.

@@ -12,7 +12,19 @@ use crate::{
     metrics::{Format, Scrape},
 };
 
-/// `GET /metrics`: Prometheus's text format, or OpenMetrics for those who ask for it.
+/// What is counted and measured.
+///
+/// In Prometheus's text format, or in OpenMetrics for those who ask for it.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "service",
+    operation_id = "metrics",
+    responses((
+        status = 200, description = "The metrics.",
+        content((String = "text/plain"), (String = "application/openmetrics-text")),
+    )),
+)]
 pub(super) async fn metrics(
     State(api): Shared,
     headers: HeaderMap,
@@ -37,7 +49,7 @@ pub(super) async fn metrics(
 
 /// Paths that have a name of their own in the metrics, but for those of pods. A trailing slash stands for what may
 /// follow.
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 16] = [
     ("/v2/deployments", "/v2/deployments"),
     ("/v2/deployments/", "/v2/deployments/{id}"),
     ("/v2/queue", "/v2/queue"),
@@ -49,6 +61,9 @@ const ROUTES: [(&str, &str); 13] = [
     ("/v2/info", "/v2/info"),
     ("/v2/leader", "/v2/leader"),
     ("/v2/images", "/v2/images"),
+    ("/v2/openapi.json", "/v2/openapi.json"),
+    ("/openapi.json", "/openapi.json"),
+    ("/v2/schemas/pod.json", "/v2/schemas/pod.json"),
     ("/metrics", "/metrics"),
     ("/ping", "/ping"),
 ];
@@ -96,6 +111,8 @@ mod tests {
             ("/v2/deployments/17", "/v2/deployments/{id}"),
             ("/service/marathon/metrics", "/metrics"),
             ("/metrics/x", "other"),
+            ("/service/marathon/v2/openapi.json", "/v2/openapi.json"),
+            ("/v2/schemas/pod.json", "/v2/schemas/pod.json"),
             ("/", "other"),
         ];
         for (path, expected) in cases {

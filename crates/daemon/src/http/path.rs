@@ -1,10 +1,28 @@
 //! Pods' paths: an id with slashes in it, perhaps followed by `::status`, `::versions` and
 //! others.
 
+use axum::{extract::FromRequestParts, http::request::Parts};
 use model::{id::PodId, time::Timestamp};
 use percent_encoding::percent_decode_str;
 
 use super::error::ApiError;
+
+/// The one name in a path that the router took apart; one that is no text names nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Name(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found = axum::extract::Path::from_request_parts(parts, state).await;
+        found
+            .map(|axum::extract::Path(name)| Self(name))
+            .map_err(|_| ApiError::RouteUnknown {
+                path: parts.uri.path().to_owned(),
+            })
+    }
+}
 
 /// What a path below `/v2/pods` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +66,21 @@ impl PodPath {
             Self::Logs(_) => "/v2/pods/{id}::logs",
             Self::Restart(_) => "/v2/pods/{id}::restart",
             Self::Plan => "/v2/pods/::plan",
+        }
+    }
+
+    /// The methods that the path has, as `Allow` names them.
+    pub(crate) const fn methods(&self) -> &'static str {
+        match self {
+            Self::All => "GET, HEAD, POST",
+            Self::Pod(_) => "DELETE, GET, HEAD, PUT",
+            Self::Instances(_) | Self::Instance(..) => "DELETE",
+            Self::Restart(_) | Self::Plan => "POST",
+            Self::AllStatus
+            | Self::Status(_)
+            | Self::Versions(_)
+            | Self::Version(..)
+            | Self::Logs(_) => "GET, HEAD",
         }
     }
 

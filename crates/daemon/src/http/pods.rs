@@ -1,30 +1,36 @@
 //! `/v2/pods` and everything below it (marathon: `api/v2/PodsResource.scala`).
 
-mod instances;
-mod plan;
-mod versions;
+pub(super) mod instances;
+pub(super) mod plan;
+pub(super) mod versions;
 
 use std::sync::Arc;
 
 use axum::{
     Extension, Json,
     body::Bytes,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use model::status::PodStatus;
 use model::{id::PodId, pod::PodDefinition};
 use scheduler::{Accepted, Request, status};
-use serde_json::json;
 
 use super::{
     Api, Shared,
     access::Caller,
-    body::{self, Flags},
+    body::{self, Force},
     error::ApiError,
     logs,
+    openapi::{
+        answers::{Conflict, Invalid, MediaType, NotFound, OtherPath},
+        parameters::PodParameter,
+    },
     path::PodPath,
+    query::Query,
 };
+use crate::events::{EventDocument, PodRequest};
 
 /// The header in which clients find the deployment.
 const DEPLOYMENT_ID: HeaderName = HeaderName::from_static("marathon-deployment-id");
@@ -38,28 +44,35 @@ pub(super) async fn dispatch(
     Extension(caller): Extension<Caller>,
     method: Method,
     uri: Uri,
-    Query(flags): Query<Flags>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let path = PodPath::parse(uri.path())?;
     let change = change(&method, &path);
-    let answer = answer(&api, method, path, &uri, flags, &headers, &body).await?;
-    if let Some((kind, pod)) = change {
-        let members = json!({ "clientIp": caller.host(), "uri": uri.path(), "podId": pod });
-        api.events.tell(kind, crate::clock::now(), members);
+    let answer = answer(&api, method, path, &uri, &headers, &body).await?;
+    if let Some((event, pod_id)) = change {
+        let request = PodRequest {
+            client_ip: caller.host(),
+            uri: uri.path().to_owned(),
+            pod_id,
+        };
+        api.events.tell(event(request), crate::clock::now());
     }
     Ok(answer)
 }
 
+type Change = (fn(PodRequest) -> EventDocument, Option<PodId>);
+
 /// The event that a request makes once it is accepted, and the pod where the path names it.
-fn change(method: &Method, path: &PodPath) -> Option<(&'static str, Option<PodId>)> {
+fn change(method: &Method, path: &PodPath) -> Option<Change> {
     match (method, path) {
-        (&Method::POST, PodPath::All) => Some(("pod_created_event", None)),
+        (&Method::POST, PodPath::All) => Some((EventDocument::PodCreatedEvent, None)),
         (&Method::PUT, PodPath::Pod(pod)) | (&Method::POST, PodPath::Restart(pod)) => {
-            Some(("pod_updated_event", Some(pod.clone())))
+            Some((EventDocument::PodUpdatedEvent, Some(pod.clone())))
         }
-        (&Method::DELETE, PodPath::Pod(pod)) => Some(("pod_deleted_event", Some(pod.clone()))),
+        (&Method::DELETE, PodPath::Pod(pod)) => {
+            Some((EventDocument::PodDeletedEvent, Some(pod.clone())))
+        }
         _ => None,
     }
 }
@@ -69,37 +82,62 @@ async fn answer(
     method: Method,
     path: PodPath,
     uri: &Uri,
-    flags: Flags,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, ApiError> {
+    // The body of an answer to HEAD is left out when it is sent.
+    let looks = method == Method::GET || method == Method::HEAD;
+    let allowed = Some(path.methods());
     match (&method, path) {
-        (&Method::HEAD, PodPath::All) => Ok(StatusCode::OK.into_response()),
-        (&Method::GET, PodPath::All) => Ok(list(api)),
-        (&Method::POST, PodPath::All) => add(api, flags, headers, body).await,
-        (&Method::GET | &Method::HEAD, PodPath::Pod(pod)) => get(api, &pod),
-        (&Method::PUT, PodPath::Pod(pod)) => put(api, &pod, flags, headers, body).await,
-        (&Method::DELETE, PodPath::Pod(pod)) => remove(api, pod, flags).await,
-        (&Method::GET, PodPath::AllStatus) => Ok(all_status(api)),
-        (&Method::GET, PodPath::Status(pod)) => pod_status(api, &pod),
-        (&Method::GET, PodPath::Versions(pod)) => versions::list(api, &pod).await,
-        (&Method::GET, PodPath::Version(pod, version)) => versions::get(api, &pod, version).await,
+        (&Method::HEAD, PodPath::All) => Ok(head_all()),
+        (&Method::POST, PodPath::All) => add(api, uri, headers, body).await,
+        (&Method::PUT, PodPath::Pod(pod)) => put(api, &pod, uri, headers, body).await,
+        (&Method::DELETE, PodPath::Pod(pod)) => remove(api, pod, uri).await,
         (&Method::DELETE, PodPath::Instances(pod)) => {
-            instances::kill_some(api, pod, flags, headers, body).await
+            instances::kill_some(api, pod, uri, headers, body).await
         }
         (&Method::DELETE, PodPath::Instance(pod, instance)) => {
-            instances::kill_one(api, pod, &instance, flags).await
+            instances::kill_one(api, pod, &instance, uri).await
         }
-        (&Method::GET, PodPath::Logs(pod)) => logs::read(api, &pod, uri).await,
-        (&Method::POST, PodPath::Restart(pod)) => restart(api, pod, flags).await,
+        (&Method::POST, PodPath::Restart(pod)) => restart(api, pod, uri).await,
         (&Method::POST, PodPath::Plan) => plan::make(api, headers, body).await,
+        (_, PodPath::All) if looks => Ok(list(api)),
+        (_, PodPath::Pod(pod)) if looks => get(api, &pod),
+        (_, PodPath::AllStatus) if looks => Ok(all_status(api)),
+        (_, PodPath::Status(pod)) if looks => pod_status(api, &pod),
+        (_, PodPath::Versions(pod)) if looks => versions::list(api, &pod).await,
+        (_, PodPath::Version(pod, version)) if looks => versions::get(api, &pod, version).await,
+        (_, PodPath::Logs(pod)) if looks => logs::read(api, &pod, uri).await,
         _ => Err(ApiError::MethodNotAllowed {
             method: method.to_string(),
+            allowed,
         }),
     }
 }
 
-fn list(api: &Api) -> Response {
+/// Whether there is an API for pods.
+///
+/// Marathon's clients ask it before anything else.
+#[utoipa::path(
+    head,
+    path = "/v2/pods",
+    tag = "pods",
+    operation_id = "hasPods",
+    responses((status = 200, description = "There is.")),
+)]
+pub(super) fn head_all() -> Response {
+    StatusCode::OK.into_response()
+}
+
+/// All pods.
+#[utoipa::path(
+    get,
+    path = "/v2/pods",
+    tag = "pods",
+    operation_id = "listPods",
+    responses((status = 200, description = "Their definitions.", body = Vec<PodDefinition>)),
+)]
+pub(super) fn list(api: &Api) -> Response {
     let snapshot = api.handle.snapshot();
     let definitions: Vec<_> = snapshot
         .pods
@@ -116,14 +154,47 @@ fn list(api: &Api) -> Response {
     .into_response()
 }
 
-fn get(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
+/// Whether there is a pod.
+#[utoipa::path(
+    head,
+    path = "/v2/pods/{id}",
+    tag = "pods",
+    operation_id = "hasPod",
+    params(PodParameter),
+    responses(
+        (status = 200, description = "There is."),
+        (status = 404, description = "There is none."),
+        (status = 422, description = "The id is none."),
+    ),
+)]
+#[expect(dead_code, reason = "as `get`, without its body")]
+pub(super) fn head_one() {}
+
+/// One pod.
+#[utoipa::path(
+    get,
+    path = "/v2/pods/{id}",
+    tag = "pods",
+    operation_id = "getPod",
+    params(PodParameter),
+    responses((status = 200, description = "Its definition.", body = PodDefinition), NotFound, OtherPath, Invalid),
+)]
+pub(super) fn get(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
     match api.handle.snapshot().pods.get(pod) {
         Some(view) if !view.record.removing => Ok(Json(view.definition.as_ref()).into_response()),
         _ => Err(ApiError::PodUnknown { pod: pod.clone() }),
     }
 }
 
-fn all_status(api: &Api) -> Response {
+/// How all pods do.
+#[utoipa::path(
+    get,
+    path = "/v2/pods/::status",
+    tag = "pods",
+    operation_id = "listPodStatus",
+    responses((status = 200, description = "Their status.", body = Vec<PodStatus>)),
+)]
+pub(super) fn all_status(api: &Api) -> Response {
     let now = crate::clock::now();
     let snapshot = api.handle.snapshot();
     let all: Vec<_> = snapshot
@@ -134,25 +205,52 @@ fn all_status(api: &Api) -> Response {
     Json(all).into_response()
 }
 
-fn pod_status(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
+/// How a pod does.
+#[utoipa::path(
+    get,
+    path = "/v2/pods/{id}::status",
+    tag = "pods",
+    operation_id = "getPodStatus",
+    params(PodParameter),
+    responses((status = 200, description = "Its status.", body = PodStatus), NotFound, OtherPath, Invalid),
+)]
+pub(super) fn pod_status(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
     match api.handle.snapshot().pods.get(pod) {
         Some(view) => Ok(Json(status::pod_status(view, crate::clock::now())).into_response()),
         None => Err(ApiError::PodUnknown { pod: pod.clone() }),
     }
 }
 
-async fn add(
+/// Adds a pod.
+#[utoipa::path(
+    post,
+    path = "/v2/pods",
+    tag = "pods",
+    operation_id = "addPod",
+    params(Force),
+    request_body = PodDefinition,
+    responses(
+        (
+            status = 201, description = "Its definition, completed; a deployment launches it.", body = PodDefinition,
+            headers(
+                ("Location" = String, description = "The pod's path."),
+                ("Marathon-Deployment-Id" = String, description = "The deployment."),
+                ("X-Monopod-Warning" = String, description = "Members that mean nothing and were ignored."),
+            ),
+        ),
+        Conflict, MediaType, Invalid,
+    ),
+)]
+pub(super) async fn add(
     api: &Api,
-    flags: Flags,
+    uri: &Uri,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, ApiError> {
+    let Query(Force { force }) = Query::of(uri)?;
     let (definition, ignored) = body::definition(headers, body, &api.settings)?;
     let location = format!("/v2/pods{}", definition.id);
-    let request = Request::AddPod {
-        definition,
-        force: flags.force,
-    };
+    let request = Request::AddPod { definition, force };
     let accepted = api.handle.request(request).await?;
     Ok(changed(
         StatusCode::CREATED,
@@ -162,13 +260,33 @@ async fn add(
     ))
 }
 
-async fn put(
+/// Changes a pod, or adds it.
+#[utoipa::path(
+    put,
+    path = "/v2/pods/{id}",
+    tag = "pods",
+    operation_id = "putPod",
+    params(PodParameter, Force),
+    request_body = PodDefinition,
+    responses(
+        (
+            status = 200, description = "Its definition, completed; a deployment brings it about.", body = PodDefinition,
+            headers(
+                ("Marathon-Deployment-Id" = String, description = "The deployment."),
+                ("X-Monopod-Warning" = String, description = "Members that mean nothing and were ignored."),
+            ),
+        ),
+        NotFound, OtherPath, Conflict, MediaType, Invalid,
+    ),
+)]
+pub(super) async fn put(
     api: &Api,
     pod: &PodId,
-    flags: Flags,
+    uri: &Uri,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, ApiError> {
+    let Query(Force { force }) = Query::of(uri)?;
     let (definition, ignored) = body::definition(headers, body, &api.settings)?;
     if definition.id != *pod {
         return Err(ApiError::IdMismatch {
@@ -178,34 +296,62 @@ async fn put(
     }
     let accepted = api
         .handle
-        .request(Request::PutPod {
-            definition,
-            force: flags.force,
-        })
+        .request(Request::PutPod { definition, force })
         .await?;
     Ok(changed(StatusCode::OK, &accepted, None, &ignored))
 }
 
+/// Makes all instances of a pod anew.
+///
 /// Which Marathon has for apps alone; the answer is that of an update.
-async fn restart(api: &Api, pod: PodId, flags: Flags) -> Result<Response, ApiError> {
+#[utoipa::path(
+    post,
+    path = "/v2/pods/{id}::restart",
+    tag = "pods",
+    operation_id = "restartPod",
+    params(PodParameter, Force),
+    responses(
+        (
+            status = 200, description = "Its definition; a deployment replaces its instances.", body = PodDefinition,
+            headers(("Marathon-Deployment-Id" = String, description = "The deployment.")),
+        ),
+        NotFound, OtherPath, Conflict, Invalid,
+    ),
+)]
+pub(super) async fn restart(api: &Api, pod: PodId, uri: &Uri) -> Result<Response, ApiError> {
+    let Query(Force { force }) = Query::of(uri)?;
     let accepted = api
         .handle
-        .request(Request::RestartPod {
-            pod,
-            force: flags.force,
-        })
+        .request(Request::RestartPod { pod, force })
         .await?;
     Ok(changed(StatusCode::OK, &accepted, None, &[]))
 }
 
+/// Removes a pod.
+///
 /// The answer's body is empty: clients fail on any other (gambol99/go-marathon).
-async fn remove(api: &Api, pod: PodId, flags: Flags) -> Result<Response, ApiError> {
+#[utoipa::path(
+    delete,
+    path = "/v2/pods/{id}",
+    tag = "pods",
+    operation_id = "removePod",
+    params(PodParameter, Force),
+    responses(
+        (
+            status = 202, description = "A deployment ends its instances and then forgets it.",
+            headers(
+                ("Location" = String, description = "The deployment's path."),
+                ("Marathon-Deployment-Id" = String, description = "The deployment."),
+            ),
+        ),
+        NotFound, OtherPath, Conflict, Invalid,
+    ),
+)]
+pub(super) async fn remove(api: &Api, pod: PodId, uri: &Uri) -> Result<Response, ApiError> {
+    let Query(Force { force }) = Query::of(uri)?;
     let accepted = api
         .handle
-        .request(Request::RemovePod {
-            pod,
-            force: flags.force,
-        })
+        .request(Request::RemovePod { pod, force })
         .await?;
     let location = accepted
         .deployment

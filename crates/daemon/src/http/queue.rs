@@ -6,22 +6,47 @@ use axum::{
     http::{StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use model::id::PodId;
+use model::{id::PodId, status::Queue};
 use percent_encoding::percent_decode_str;
 use scheduler::{Request, status};
-use serde_json::json;
+use utoipa::IntoParams;
 
-use super::{Shared, error::ApiError, query};
+use super::{
+    Shared,
+    error::ApiError,
+    openapi::{
+        answers::{Invalid, NotFound},
+        parameters::PodParameter,
+    },
+    query,
+};
 use crate::clock;
 
-/// `GET /v2/queue[?embed=lastUnusedOffers]`.
+/// `?embed=`.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "one name may stand several times")]
+pub(super) struct EmbedOffers {
+    /// `lastUnusedOffers` for these, too.
+    embed: Option<Vec<String>>,
+}
+
+/// What waits to be launched, and why.
+#[utoipa::path(
+    get,
+    path = "/v2/queue",
+    tag = "deployments",
+    operation_id = "listQueue",
+    params(EmbedOffers),
+    responses((status = 200, description = "The pods with waiting instances.", body = Queue)),
+)]
 pub(super) async fn list(State(api): Shared, uri: Uri) -> Response {
     let now = clock::now();
     let snapshot = api.handle.snapshot();
     let with_offers = query::values(&uri, "embed")
         .iter()
         .any(|wanted| wanted == "lastUnusedOffers");
-    let items: Vec<_> = snapshot
+    let queue = snapshot
         .pods
         .values()
         .filter_map(|view| {
@@ -33,10 +58,18 @@ pub(super) async fn list(State(api): Shared, uri: Uri) -> Response {
             Some(item)
         })
         .collect();
-    Json(json!({ "queue": items })).into_response()
+    Json(Queue { queue }).into_response()
 }
 
-/// `DELETE /v2/queue/{id}/delay`: the pod's next launch waits for no back-off.
+/// Lets a pod's next launch wait for no back-off.
+#[utoipa::path(
+    delete,
+    path = "/v2/queue/{id}/delay",
+    tag = "deployments",
+    operation_id = "resetDelay",
+    params(PodParameter),
+    responses((status = 204, description = "It no longer waits."), NotFound, Invalid),
+)]
 pub(super) async fn reset_delay(State(api): Shared, uri: Uri) -> Result<Response, ApiError> {
     let path = percent_decode_str(uri.path()).decode_utf8_lossy();
     let unknown = || ApiError::RouteUnknown {

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::HeaderMap,
+    http::{HeaderMap, Uri},
     response::{IntoResponse, Response},
 };
 use model::{
@@ -10,24 +10,55 @@ use model::{
     status::Instance,
 };
 use scheduler::{Denied, Request, status};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::{
     handle::Refusal,
     http::{
-        Api,
-        body::{self, Flags},
+        Api, body,
         error::ApiError,
+        openapi::{
+            answers::{Invalid, MediaType, NotFound, OtherPath},
+            parameters::PodParameter,
+        },
+        query::Query,
     },
 };
 
-/// `DELETE /v2/pods/{id}::instances` with an array of ids; ids that are not known are left out of the answer.
-pub(super) async fn kill_some(
+/// `?wipe=`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct Wipe {
+    /// Whether the instances are forgotten, too, instead of being launched again.
+    #[param(required = false, default = false)]
+    wipe: bool,
+}
+
+/// Ends instances of a pod.
+///
+/// Ids that are not known are left out of the answer.
+#[utoipa::path(
+    delete,
+    path = "/v2/pods/{id}::instances",
+    tag = "pods",
+    operation_id = "killInstances",
+    params(PodParameter, Wipe),
+    request_body(content = Vec<String>, description = "Ids of instances."),
+    responses(
+        (status = 200, description = "The instances as they were.", body = Vec<Instance>),
+        NotFound, OtherPath, MediaType, Invalid,
+    ),
+)]
+pub(in crate::http) async fn kill_some(
     api: &Api,
     pod: PodId,
-    flags: Flags,
+    uri: &Uri,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, ApiError> {
+    let Query(flags) = Query::of(uri)?;
     let texts: Vec<String> = body::json(headers, body)?;
     let wanted = texts
         .iter()
@@ -48,13 +79,28 @@ pub(super) async fn kill_some(
     Ok(Json(killed).into_response())
 }
 
-/// `DELETE /v2/pods/{id}::instances/{instance}`.
-pub(super) async fn kill_one(
+/// Ends an instance of a pod.
+#[utoipa::path(
+    delete,
+    path = "/v2/pods/{id}::instances/{instance}",
+    tag = "pods",
+    operation_id = "killInstance",
+    params(
+        PodParameter, Wipe,
+        ("instance" = String, Path, description = "The instance's id, as the pod's status has it."),
+    ),
+    responses(
+        (status = 200, description = "The instance as it was.", body = Instance),
+        NotFound, OtherPath, Invalid,
+    ),
+)]
+pub(in crate::http) async fn kill_one(
     api: &Api,
     pod: PodId,
     text: &str,
-    flags: Flags,
+    uri: &Uri,
 ) -> Result<Response, ApiError> {
+    let Query(flags) = Query::of(uri)?;
     let instance = instance_id(text)?;
     let mut killed = kill(api, pod, vec![instance], flags).await?;
     match killed.pop() {
@@ -75,7 +121,7 @@ async fn kill(
     api: &Api,
     pod: PodId,
     instances: Vec<InstanceId>,
-    flags: Flags,
+    flags: Wipe,
 ) -> Result<Vec<Instance>, ApiError> {
     let request = Request::KillInstances {
         pod,

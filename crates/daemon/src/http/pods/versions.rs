@@ -4,12 +4,30 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use model::{id::PodId, time::Timestamp};
+use model::{id::PodId, pod::PodDefinition, time::Timestamp};
 
-use crate::http::{Api, error::ApiError};
+use crate::http::{
+    Api,
+    error::ApiError,
+    openapi::{
+        answers::{Invalid, NotFound, OtherPath},
+        parameters::PodParameter,
+    },
+};
 
-/// `GET /v2/pods/{id}::versions`: the versions' timestamps, of a pod that is defined now.
-pub(super) async fn list(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
+/// The versions of a pod that is defined now.
+#[utoipa::path(
+    get,
+    path = "/v2/pods/{id}::versions",
+    tag = "pods",
+    operation_id = "listPodVersions",
+    params(PodParameter),
+    responses(
+        (status = 200, description = "When each was accepted.", body = Vec<Timestamp>),
+        NotFound, OtherPath, Invalid,
+    ),
+)]
+pub(in crate::http) async fn list(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
     let defined = api
         .handle
         .snapshot()
@@ -27,8 +45,23 @@ pub(super) async fn list(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
     Ok(Json(versions).into_response())
 }
 
-/// `GET /v2/pods/{id}::versions/{version}`: the definition then, also of a pod that was removed.
-pub(super) async fn get(api: &Api, pod: &PodId, version: Timestamp) -> Result<Response, ApiError> {
+/// One version of a pod, also of one that was removed.
+#[utoipa::path(
+    get,
+    path = "/v2/pods/{id}::versions/{version}",
+    tag = "pods",
+    operation_id = "getPodVersion",
+    params(PodParameter, ("version" = Timestamp, Path, description = "The version.")),
+    responses(
+        (status = 200, description = "The definition then.", body = PodDefinition),
+        NotFound, OtherPath, Invalid,
+    ),
+)]
+pub(in crate::http) async fn get(
+    api: &Api,
+    pod: &PodId,
+    version: Timestamp,
+) -> Result<Response, ApiError> {
     let found = api
         .store
         .pod_version(pod, version)
