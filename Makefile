@@ -88,10 +88,12 @@ e2e: build
 crash-test: build
 	MONOPOD_CHAOS_ROUNDS=$(N) $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
 
-# Long campaigns: MONOPOD_CHAOS_ROUNDS, MONOPOD_GUEST_RESTARTS, …_KILLS and …_CUTS say how long; a printed seed repeats them.
-soak: build $(GUESTS:%=guest-%)
+# Long campaigns: MONOPOD_CHAOS_ROUNDS, MONOPOD_FUZZ_REQUESTS, MONOPOD_GUEST_RESTARTS, …_KILLS and …_CUTS say how long; a
+# printed seed repeats them.
+soak: build test-deps $(GUESTS:%=guest-%)
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --locked --package scheduler --test simulation
 	MONOPOD_CHAOS_ROUNDS=$${MONOPOD_CHAOS_ROUNDS:-200} $(CARGO) test --locked --workspace --test chaos -- --nocapture --test-threads 1
+	MONOPOD_FUZZ_REQUESTS=$${MONOPOD_FUZZ_REQUESTS:-5000} $(CARGO) test --locked --workspace --test clients -- --nocapture schemathesis
 	for suite in $(GUESTS); do MONOPOD_GUEST_SUITE=$$suite $(CARGO) test --locked --workspace --test guest -- --nocapture --test-threads 1 --ignored campaign || exit 1; done
 
 # Gives the reader of definitions what a fuzzer makes up, for SECONDS; needs cargo-fuzz (cargo install cargo-fuzz).

@@ -19,6 +19,7 @@ use crate::{
     http::{self, Answer},
     image,
     kernel::{self, Process},
+    openapi::Document,
     pods, wait_for,
 };
 
@@ -329,7 +330,7 @@ impl Host {
         self.request_text(method, path, text.as_deref())
     }
 
-    /// Sends a request whose body may be anything.
+    /// Sends a request whose body may be anything. The answer must be as the API is described.
     ///
     /// # Panics
     /// As [`Self::request`].
@@ -343,6 +344,10 @@ impl Host {
             "{method} {path}: {answer:?}\n{}",
             self.log_tail()
         );
+        if self.binary == binary::monopod() {
+            let described = Document::of_binary().check(method, path, &answer);
+            described.unwrap_or_else(|problem| panic!("not as the API is described: {problem}"));
+        }
         answer
     }
 

@@ -14,6 +14,7 @@ pub mod host;
 pub mod http;
 pub mod image;
 pub mod kernel;
+pub mod openapi;
 pub mod pods;
 pub mod python;
 pub mod random;

@@ -14,7 +14,7 @@ pub struct Document {
     pub json: Value,
     /// Its paths, those first that say more.
     paths: Vec<String>,
-    /// By pointers to schemas.
+    /// By the names of schemas, and by path, method, status and kind of content.
     validators: BTreeMap<String, Validator>,
 }
 
@@ -37,11 +37,15 @@ impl Document {
         let mut paths: Vec<_> = json["paths"].as_object().unwrap().keys().cloned().collect();
         paths.sort_by_key(|path| std::cmp::Reverse(literal(path).len()));
         let mut validators = BTreeMap::new();
+        let names = json["components"]["schemas"].as_object();
+        for name in names.into_iter().flat_map(serde_json::Map::keys) {
+            let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
+            validators.insert(name.clone(), validator(&json, &reference));
+        }
         for (pointer, answer) in answers(&json) {
             let content = answer["content"].as_object().cloned().unwrap_or_default();
             for (kind, content) in content {
-                let schema = json!({ "allOf": [content["schema"]], "components": json["components"] });
-                let validator = jsonschema::draft202012::new(&schema).unwrap();
+                let validator = validator(&json, &content["schema"]);
                 validators.insert(format!("{pointer} {kind}"), validator);
             }
         }
@@ -85,8 +89,11 @@ impl Document {
             Some((template, operation))
         });
         let Some((template, operation)) = operation else {
-            let known = method == "HEAD" || [404, 405].contains(&answer.status);
-            return known.then_some(()).ok_or(format!("{what} is not described"));
+            // The last two are said before there is a path: heads that are too large.
+            let known = method == "HEAD" || [404, 405, 414, 431].contains(&answer.status);
+            return known
+                .then_some(())
+                .ok_or(format!("{what} is not described"));
         };
         let described = operation["responses"].get(answer.status.to_string());
         let described = described.ok_or(format!("{what} is not described"))?;
@@ -96,21 +103,46 @@ impl Document {
         if method == "HEAD" || answer.body.is_empty() && content.is_none() {
             return Ok(());
         }
-        let pointer = format!("{template} {} {} {kind}", method.to_lowercase(), answer.status);
+        let pointer = format!(
+            "{template} {} {} {kind}",
+            method.to_lowercase(),
+            answer.status
+        );
         let validator = self.validators.get(&pointer);
         let validator = validator.ok_or(format!("{what}: {kind:?} is not described"))?;
         let body = match kind.ends_with("json") {
-            true => serde_json::from_str(&answer.body).map_err(|error| format!("{what}: {error}"))?,
+            true => {
+                serde_json::from_str(&answer.body).map_err(|error| format!("{what}: {error}"))?
+            }
             false => Value::String(answer.body.clone()),
         };
-        let errors = validator.iter_errors(&body);
-        let errors: Vec<_> = errors
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        match errors.is_empty() {
-            true => Ok(()),
-            false => Err(format!("{what}: {}\n{body:#}", errors.join("\n"))),
-        }
+        find_errors(validator, &body).map_err(|errors| format!("{what}: {errors}"))
+    }
+
+    /// Whether the value satisfies the schema of that name.
+    ///
+    /// # Errors
+    /// What is not as described.
+    pub fn check_schema(&self, name: &str, value: &Value) -> Result<(), String> {
+        let validator = self.validators.get(name);
+        find_errors(validator.ok_or(format!("no schema {name}"))?, value)
+    }
+}
+
+/// For a schema that may refer to those of the document.
+fn validator(document: &Value, schema: &Value) -> Validator {
+    let schema = json!({ "allOf": [schema], "components": document["components"] });
+    jsonschema::draft202012::new(&schema).unwrap()
+}
+
+fn find_errors(validator: &Validator, value: &Value) -> Result<(), String> {
+    let errors = validator.iter_errors(value);
+    let errors: Vec<_> = errors
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{}\n{value:#}", errors.join("\n"))),
     }
 }
 
@@ -158,10 +190,11 @@ mod tests {
 
     #[test]
     fn paths_follow_the_template_that_says_most() {
-        let paths: serde_json::Map<_, _> = ["/p", "/p/::s", "/p/{id}", "/p/{id}::s", "/p/{id}::v/{v}"]
-            .iter()
-            .map(|path| ((*path).to_owned(), json!({})))
-            .collect();
+        let paths: serde_json::Map<_, _> =
+            ["/p", "/p/::s", "/p/{id}", "/p/{id}::s", "/p/{id}::v/{v}"]
+                .iter()
+                .map(|path| ((*path).to_owned(), json!({})))
+                .collect();
         let document = Document::new(json!({ "paths": paths }));
         let cases = [
             ("/p", Some("/p")),

@@ -13,12 +13,15 @@ use std::{
 use model::time::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 macro_rules! kinds {
     ($($(#[$meta:meta])* $variant:ident = $text:literal),+ $(,)?) => {
         /// What can be wrong. A kind is there at most once at a time; its text tells the particulars.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
         pub enum Kind {
             $($(#[$meta])* #[serde(rename = $text)] $variant,)+
         }
@@ -32,6 +35,21 @@ macro_rules! kinds {
                 match self {
                     $(Self::$variant => $text,)+
                 }
+            }
+        }
+
+        impl PartialSchema for Kind {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .enum_values(Some(Self::ALL.iter().map(|kind| kind.as_str())))
+                    .into()
+            }
+        }
+
+        impl ToSchema for Kind {
+            fn name() -> std::borrow::Cow<'static, str> {
+                "ConditionKind".into()
             }
         }
     };

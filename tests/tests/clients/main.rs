@@ -1,8 +1,10 @@
-//! Clients that were written for Marathon, from the Python package registry, against the real daemon.
+//! Clients that were written for Marathon, and one that is made of the API's description, from the Python package
+//! registry, against the real daemon.
 #![expect(clippy::unwrap_used, reason = "a test ends by a panic")]
 
 mod dcos;
 mod marathon_python;
+mod schemathesis;
 
 use std::process::Output;
 

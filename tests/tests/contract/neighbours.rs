@@ -8,7 +8,9 @@ use std::{
 
 use e2e::{
     host::{Host, SOON},
-    needs_root, wait_for,
+    needs_root,
+    openapi::Document,
+    wait_for,
 };
 use serde_json::{Value, json};
 
@@ -133,7 +135,10 @@ impl Stream {
             let mut line = String::new();
             assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream ended");
             if let Some(data) = line.strip_prefix("data: ") {
-                return serde_json::from_str(data).unwrap();
+                let event = serde_json::from_str(data).unwrap();
+                let described = Document::of_binary().check_schema("Event", &event);
+                described.unwrap_or_else(|problem| panic!("{problem}"));
+                return event;
             }
         }
     }

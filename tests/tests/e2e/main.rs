@@ -11,6 +11,7 @@ mod images;
 mod isolation;
 mod observe;
 mod once;
+mod openapi;
 mod published;
 mod recovering;
 mod recovery;

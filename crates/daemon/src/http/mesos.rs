@@ -15,9 +15,9 @@ use model::{
 use scheduler::{InstanceView, PodView, status};
 
 use self::document::{
-    Agent, AgentSummary, Agents, Amounts, ContainerId, ContainerInfo, DcosVersion, Discovery,
-    DiscoveryPort, DiscoveryPorts, DnsHost, Framework, FrameworkInfo, FrameworkSummary, Health,
-    HealthUnit, Label, Master, MesosContainerStatus, Metadata, Reserved, StateSummary, Task,
+    Agent, AgentSummary, Agents, ContainerId, ContainerInfo, DcosVersion, Discovery, DiscoveryPort,
+    DiscoveryPorts, DnsHost, Framework, FrameworkInfo, FrameworkSummary, Health, HealthUnit, Label,
+    Master, MesosContainerStatus, MesosResources, Metadata, Reserved, StateSummary, Task,
     TaskCounts, TaskStatus,
 };
 use super::{
@@ -399,8 +399,8 @@ fn counts(snapshot: &Snapshot) -> TaskCounts {
     TaskCounts(counts)
 }
 
-fn amounts(claim: &Claim) -> Amounts {
-    Amounts {
+fn amounts(claim: &Claim) -> MesosResources {
+    MesosResources {
         scalars: ResourceStatus::from(claim.resources),
         ports: (!claim.ports.is_empty()).then(|| claim.ports.to_string()),
     }

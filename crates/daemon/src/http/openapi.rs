@@ -4,7 +4,7 @@
 pub(super) mod answers;
 pub(super) mod parameters;
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use axum::{
     http::header,
@@ -81,7 +81,8 @@ pub fn document() -> OpenApi {
     document.servers = Some(vec![Server::new("/"), Server::new(MARATHON)]);
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     for item in document.paths.paths.values_mut() {
-        operations(item).for_each(answers::complete);
+        operations(item).for_each(|(_, operation)| answers::complete(operation));
+        tell_apart(item);
     }
     if let Some(components) = &mut document.components {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
@@ -93,16 +94,33 @@ pub fn document() -> OpenApi {
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let operations = [
-        &mut item.get,
-        &mut item.head,
-        &mut item.post,
-        &mut item.put,
-        &mut item.patch,
-        &mut item.delete,
+        ("Get", &mut item.get),
+        ("Head", &mut item.head),
+        ("Post", &mut item.post),
+        ("Put", &mut item.put),
+        ("Patch", &mut item.patch),
+        ("Delete", &mut item.delete),
     ];
-    operations.into_iter().flatten()
+    operations
+        .into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Names the method in the ids of operations that one handler serves by several.
+fn tell_apart(item: &mut PathItem) {
+    let mut seen = BTreeSet::new();
+    let ids = operations(item).filter_map(|(_, operation)| operation.operation_id.clone());
+    let shared: BTreeSet<_> = ids.filter(|id| !seen.insert(id.clone())).collect();
+    for (method, operation) in operations(item) {
+        if let Some(id) = &mut operation.operation_id
+            && shared.contains(id)
+        {
+            id.push_str("By");
+            id.push_str(method);
+        }
+    }
 }
 
 /// The OpenAPI document.
@@ -147,4 +165,105 @@ pub(super) async fn pod_schema() -> Response {
         TEXT.as_str(),
     )
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::http::path::PodPath;
+
+    fn paths() -> serde_json::Map<String, Value> {
+        json!(document())["paths"].as_object().unwrap().clone()
+    }
+
+    /// The methods of a path, as `Allow` names them.
+    fn methods(item: &Value) -> String {
+        let names = item.as_object().unwrap().keys();
+        let mut names: Vec<_> = names
+            .filter(|name| *name != "servers")
+            .map(|name| name.to_uppercase())
+            .collect();
+        names.sort();
+        names.join(", ")
+    }
+
+    #[test]
+    fn what_takes_its_path_apart_is_described_and_nothing_else_of_it() {
+        let paths = paths();
+        let mut described: BTreeSet<_> = crate::http::with_ids()
+            .into_iter()
+            .map(|(_, _, template)| template)
+            .collect();
+        for template in &described {
+            assert!(paths.contains_key(*template), "{template}");
+        }
+        // Every form that a pod's path has, and what may be done with it.
+        let forms = [
+            "/v2/pods",
+            "/v2/pods/::status",
+            "/v2/pods/a",
+            "/v2/pods/a::status",
+            "/v2/pods/a::versions",
+            "/v2/pods/a::versions/2024-05-01T10:00:00.123Z",
+            "/v2/pods/a::instances",
+            "/v2/pods/a::instances/i",
+            "/v2/pods/a::logs",
+            "/v2/pods/a::restart",
+            "/v2/pods/::plan",
+        ];
+        for form in forms {
+            let path = PodPath::parse(form).unwrap();
+            let item = &paths[path.template()];
+            let mut allowed = path.methods().to_owned();
+            // That whatever can be read can be looked at without its body goes without saying.
+            if item.get("head").is_none() {
+                allowed = allowed.replace(", HEAD", "");
+            }
+            assert_eq!(methods(item), allowed, "{form}");
+            described.insert(path.template());
+        }
+        let of_router: Vec<_> = [super::super::paths(), super::super::cluster()]
+            .into_iter()
+            .flat_map(|router| router.into_openapi().paths.paths.into_keys())
+            .collect();
+        for path in paths.keys() {
+            assert!(
+                described.contains(path.as_str()) || of_router.contains(path),
+                "{path} is described and not there"
+            );
+        }
+    }
+
+    #[test]
+    fn operations_are_told_apart_and_references_lead_somewhere() {
+        let document = json!(document());
+        let mut ids = BTreeSet::new();
+        for (path, item) in paths() {
+            for (method, operation) in item.as_object().unwrap() {
+                let Some(id) = operation.get("operationId") else {
+                    assert_eq!(method, "servers", "{path}");
+                    continue;
+                };
+                assert!(ids.insert(id.to_string()), "{id} of {method} {path}");
+            }
+        }
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"").skip(1) {
+            let reference = reference.split('"').next().unwrap();
+            let target = document.pointer(reference.trim_start_matches('#'));
+            assert!(target.is_some(), "{reference} leads nowhere");
+        }
+    }
+
+    #[test]
+    fn only_ping_needs_no_credentials() {
+        for (path, item) in paths() {
+            for (method, operation) in item.as_object().unwrap() {
+                let open = operation.get("security") == Some(&json!([{}]));
+                assert_eq!(open, path == "/ping", "{method} {path}");
+            }
+        }
+    }
 }

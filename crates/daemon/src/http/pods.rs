@@ -38,6 +38,9 @@ const DEPLOYMENT_ID: HeaderName = HeaderName::from_static("marathon-deployment-i
 /// Members of a definition that were ignored, named so that nothing is dropped silently.
 const WARNING: HeaderName = HeaderName::from_static("x-monopod-warning");
 
+/// So long the names in it may be together: clients fail on large heads.
+const WARNING_BYTES: usize = 2048;
+
 /// Pods' paths have slashes and suffixes inside, so they are taken apart here and not by the router.
 pub(super) async fn dispatch(
     State(api): Shared,
@@ -221,6 +224,18 @@ pub(super) fn pod_status(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
     }
 }
 
+/// A definition, for the description.
+fn example() -> serde_json::Value {
+    serde_json::json!({
+        "id": "/shop/web",
+        "containers": [{
+            "name": "web",
+            "exec": { "command": { "shell": "exec sleep 1000" } },
+            "resources": { "cpus": 0.1, "mem": 32 },
+        }],
+    })
+}
+
 /// Adds a pod.
 #[utoipa::path(
     post,
@@ -228,7 +243,7 @@ pub(super) fn pod_status(api: &Api, pod: &PodId) -> Result<Response, ApiError> {
     tag = "pods",
     operation_id = "addPod",
     params(Force),
-    request_body = PodDefinition,
+    request_body(content = PodDefinition, example = json!(example())),
     responses(
         (
             status = 201, description = "Its definition, completed; a deployment launches it.", body = PodDefinition,
@@ -267,7 +282,7 @@ pub(super) async fn add(
     tag = "pods",
     operation_id = "putPod",
     params(PodParameter, Force),
-    request_body = PodDefinition,
+    request_body(content = PodDefinition, example = json!(example())),
     responses(
         (
             status = 200, description = "Its definition, completed; a deployment brings it about.", body = PodDefinition,
@@ -375,12 +390,30 @@ fn changed(
 }
 
 fn name_ignored(response: &mut Response, ignored: &[String]) {
-    if !ignored.is_empty()
-        && let Ok(value) =
-            HeaderValue::from_str(&format!("ignored members: {}", ignored.join(", ")))
-    {
+    if let Some(value) = warning(ignored) {
         response.headers_mut().insert(WARNING, value);
     }
+}
+
+/// Names ignored members in what a header can hold: characters beyond ASCII are escaped, and of very many only some are
+/// named.
+fn warning(ignored: &[String]) -> Option<HeaderValue> {
+    let mut text = String::new();
+    for (index, path) in ignored.iter().enumerate() {
+        let path = path.escape_default().to_string();
+        if text.len() + path.len() > WARNING_BYTES {
+            let rest = ignored.len() - index;
+            text.push_str(&format!(
+                "{}{rest} more",
+                if index == 0 { "" } else { " and " }
+            ));
+            break;
+        }
+        text.push_str(if index == 0 { "" } else { ", " });
+        text.push_str(&path);
+    }
+    let value = HeaderValue::try_from(format!("ignored members: {text}"));
+    value.ok().filter(|_| !ignored.is_empty())
 }
 
 fn name_deployment(response: &mut Response, accepted: &Accepted, location: Option<&str>) {
@@ -392,5 +425,26 @@ fn name_deployment(response: &mut Response, accepted: &Accepted, location: Optio
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
             response.headers_mut().insert(name, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_members_are_named_whatever_they_are_called_and_however_many() {
+        let text = |ignored: &[&str]| {
+            let ignored: Vec<_> = ignored.iter().map(|&name| name.to_owned()).collect();
+            warning(&ignored).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(text(&[]), None);
+        let two = text(&["/type", "/ü\n"]).unwrap();
+        assert_eq!(two, "ignored members: /type, /\\u{fc}\\n");
+        let many = text(&["/0123456789"; 1000]).unwrap();
+        assert!(many.len() < 2 * WARNING_BYTES, "{}", many.len());
+        assert!(many.ends_with(" more"), "{many}");
+        let long = text(&[&"x".repeat(5000)]).unwrap();
+        assert_eq!(long, "ignored members: 1 more");
     }
 }

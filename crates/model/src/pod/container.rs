@@ -98,14 +98,14 @@ pub enum Command {
 /// Limits above the request, where given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceLimits {
-    /// Thousandths of a cpu.
+    /// Cpus; thousandths in memory.
     #[serde(
         default,
         with = "number::limit_cpus",
         skip_serializing_if = "Option::is_none"
     )]
     pub cpus: Option<Limit>,
-    /// Bytes.
+    /// MiB; bytes in memory.
     #[serde(
         default,
         with = "number::limit_mib",
@@ -334,7 +334,7 @@ fn default_true() -> bool {
 /// How a container is stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Lifecycle {
-    /// Milliseconds between SIGTERM and SIGKILL; seconds as a decimal number in JSON.
+    /// Between SIGTERM and SIGKILL: seconds, a decimal number, in JSON; milliseconds in memory.
     #[serde(
         default,
         rename = "killGracePeriodSeconds",

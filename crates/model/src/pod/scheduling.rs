@@ -64,14 +64,14 @@ pub struct Scheduling {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BackoffStrategy {
-    /// First delay in milliseconds; seconds as a decimal number in JSON.
+    /// First delay: seconds, a decimal number, in JSON; milliseconds in memory.
     #[serde(rename = "backoff", with = "number::seconds")]
     #[schema(nullable, value_type = f64, minimum = 0, default = 1.0)]
     pub backoff_ms: u64,
     /// Each further delay is so many times the one before.
     #[schema(nullable, minimum = 0, default = 1.15)]
     pub backoff_factor: f64,
-    /// Longest delay in milliseconds; seconds as a decimal number in JSON.
+    /// Longest delay: seconds, a decimal number, in JSON; milliseconds in memory.
     #[serde(rename = "maxLaunchDelay", with = "number::seconds")]
     #[schema(nullable, value_type = f64, minimum = 0, default = 300.0)]
     pub max_launch_delay_ms: u64,

@@ -68,11 +68,11 @@ pub(in crate::http) struct Agent {
     pub(super) version: &'static str,
     pub(super) registered_time: f64,
     pub(super) capabilities: Nothing,
-    pub(super) resources: Amounts,
-    pub(super) used_resources: Amounts,
-    pub(super) offered_resources: Amounts,
+    pub(super) resources: MesosResources,
+    pub(super) used_resources: MesosResources,
+    pub(super) offered_resources: MesosResources,
     pub(super) reserved_resources: Reserved,
-    pub(super) unreserved_resources: Amounts,
+    pub(super) unreserved_resources: MesosResources,
 }
 
 /// The agent, and how many tasks it has in each state.
@@ -102,9 +102,9 @@ pub(in crate::http) struct FrameworkInfo {
     pub(super) registered_time: f64,
     pub(super) pid: String,
     pub(super) capabilities: Nothing,
-    pub(super) resources: Amounts,
-    pub(super) used_resources: Amounts,
-    pub(super) offered_resources: Amounts,
+    pub(super) resources: MesosResources,
+    pub(super) used_resources: MesosResources,
+    pub(super) offered_resources: MesosResources,
 }
 
 /// The framework and its tasks.
@@ -225,9 +225,9 @@ pub(in crate::http) struct ContainerInfo {
     pub(super) kind: &'static str,
 }
 
-/// Amounts and ports.
+/// MesosResources and ports.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Amounts {
+pub(in crate::http) struct MesosResources {
     #[serde(flatten)]
     pub(super) scalars: ResourceStatus,
     /// Ranges, such as `[31000-32000]`; left out where there are none.
