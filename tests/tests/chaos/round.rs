@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use e2e::{host::SOON, wait_for};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::{hunter::Hunter, workload::Chaos};
@@ -46,8 +47,13 @@ impl Chaos {
         if survived {
             self.weather.clear();
             // What it was about to do in bad weather may have killed it still, but not once it has answered.
-            let _ = self.host.try_request("GET", "/v2/info", None);
-            survived = self.host.daemon_end().is_none();
+            survived = wait_for("an answer, or the daemon's end", SOON, || {
+                if self.host.daemon_end().is_some() {
+                    return Some(false);
+                }
+                let answer = self.host.try_request("GET", "/v2/info", None);
+                answer.is_ok().then_some(true)
+            });
         }
         if !survived {
             self.host.kill_daemon();
