@@ -278,7 +278,7 @@ async fn own(api: &Api) -> Monopod {
         pods: snapshot.pods.len(),
         instances: instances(&snapshot),
         database_bytes: api.store.size_bytes().ok(),
-        host_rootfs: api.config.runtime.host_rootfs.clone(),
+        host_rootfs: api.config.runtime.host_rootfs,
         agent: api.agent.clone(),
         total: Amounts::from(&accounting.total),
         free: Amounts::from(&accounting.free),
