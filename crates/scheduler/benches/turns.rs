@@ -24,7 +24,7 @@ use uuid::Uuid;
 const SHAPES: [(usize, u32); 5] = [(1, 1), (50, 4), (1_000, 1), (50, 20), (4_000, 1)];
 
 enum Input {
-    Request(Request),
+    Request(Box<Request>),
     Event(Event),
 }
 
@@ -80,7 +80,7 @@ impl Host {
     }
 
     fn request(&mut self, request: Request) {
-        self.play(Input::Request(request));
+        self.play(Input::Request(Box::new(request)));
     }
 
     /// Turns until nothing more follows. What is launched runs at once, what is killed is over at once.
@@ -120,7 +120,7 @@ impl Host {
         let mut effects = match input {
             Input::Event(event) => self.scheduler.observe(event, &mut turn),
             Input::Request(request) => {
-                let (answer, effects) = self.scheduler.request(request, &mut turn);
+                let (answer, effects) = self.scheduler.request(*request, &mut turn);
                 answer.expect("the request is in order");
                 effects
             }
@@ -202,7 +202,8 @@ fn turns(criterion: &mut Criterion) {
             |bencher| {
                 bencher.iter(|| {
                     host.sequence += 1;
-                    let (sequence, healthy) = (host.sequence, Some(host.sequence % 2 == 0));
+                    let (sequence, healthy) =
+                        (host.sequence, Some(host.sequence.is_multiple_of(2)));
                     let update = running(run, sequence, healthy, host.now);
                     host.turn(Input::Event(Event::Update(update)))
                 });

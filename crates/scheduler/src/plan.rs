@@ -65,13 +65,11 @@ impl Scheduler {
         let force = true;
         let (answer, effects) = trial.request(Request::PutPod { definition, force }, turn);
         let deployment = answer?.deployment;
-        let is_ours = |effect: &Effect| match effect {
-            Effect::Announce(Announcement::DeploymentStarted(record))
-                if Some(record.id) == deployment =>
-            {
-                Some(DeploymentRecord::clone(record))
-            }
-            _ => None,
+        let is_ours = |effect: &Effect| {
+            let Effect::Announce(Announcement::DeploymentStarted(record)) = effect else {
+                return None;
+            };
+            (Some(record.id) == deployment).then(|| DeploymentRecord::clone(record))
         };
         plan.deployment = effects.iter().find_map(is_ours);
         if plan.deployment.is_some() {
