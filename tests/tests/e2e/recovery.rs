@@ -269,11 +269,13 @@ fn after_a_restart_of_the_host_everything_wanted_runs_again_and_no_stranger_is_t
     assert!(stranger.is_alive());
     assert!(!disk_dir.exists(), "the run before is forgotten");
     // The next start is one of the same boot, and touches nothing.
-    let before = host.processes();
+    // Without the helpers by which an executor makes containers, of which one may just be ending.
+    let running = |host: &Host| (host.executors(), host.container_processes());
+    let before = running(&host);
     host.kill_daemon();
     host.start_daemon();
     host.wait_until_stable("/on-disk");
-    assert_eq!(host.processes(), before);
+    assert_eq!(running(&host), before);
 }
 
 #[test]

@@ -159,7 +159,7 @@ mod tests {
         ");
         insta::assert_snapshot!(details(&item()), @r"
         HOSTNAME  ROLE  CONSTRAINTS  CPUS  MEM  DISK  PORTS  RECEIVED
-        box        ok        ok       -     ok   ok    ok    2026-11-22T13:58:26.477Z
+        box        ok        ok       -     ok   ok     ok   2026-11-22T13:58:26.477Z
         ");
     }
 }
